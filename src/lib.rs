@@ -1,0 +1,9 @@
+pub mod aws;
+pub mod cli;
+pub mod config;
+pub mod delivery;
+pub mod lease;
+pub mod ops;
+pub mod record;
+pub mod stream;
+pub mod worker;
