@@ -2,6 +2,7 @@ pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod delivery;
+pub mod error;
 pub mod lease;
 pub mod ops;
 pub mod record;

@@ -1,1 +1,5 @@
-
+pub mod arn;
+pub mod page;
+pub mod sequence;
+pub mod source;
+pub use sequence::SequenceNumber;

@@ -1,0 +1,69 @@
+//! The sink port: the calls that a pipeline makes to its Kinesis data stream, one request each.
+//!
+//! Source: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::{ApiError, ErrorKind};
+use crate::stream::SequenceNumber;
+
+/// A record on its way to Kinesis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutEntry {
+    /// 1 to 256 characters.
+    pub partition_key: Arc<str>,
+    pub data: Bytes,
+}
+
+impl PutEntry {
+    /// The bytes that Kinesis' limits count: data and partition key.
+    pub fn size_bytes(&self) -> usize {
+        self.data.len() + self.partition_key.len()
+    }
+}
+
+/// Where Kinesis put an accepted record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// The Kinesis shard.
+    pub shard_id: Arc<str>,
+    pub sequence_number: SequenceNumber,
+}
+
+/// Why Kinesis did not accept one entry of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryError {
+    pub kind: ErrorKind,
+    /// `ProvisionedThroughputExceededException` or `InternalFailure`.
+    pub code: String,
+    pub message: String,
+}
+
+/// The target stream, as DescribeStreamSummary tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkDescription {
+    pub arn: String,
+    /// `CREATING`, `ACTIVE`, `UPDATING` or `DELETING`.
+    pub status: String,
+    /// The most bytes (data and partition key) of one record: MaxRecordSizeInKiB, 1 MiB where it is not told.
+    pub max_record_bytes: usize,
+}
+
+/// The port to one pipeline's sink.
+#[async_trait]
+pub trait KinesisSink: Send + Sync + 'static {
+    /// Writes at most 500 records. `Ok` holds one result an entry, in the entries' order, judged by each entry's own
+    /// error code; `Err` means that the call as a whole failed. The call must end within `limit`.
+    async fn put_records(
+        &self,
+        entries: &[PutEntry],
+        limit: Duration,
+    ) -> Result<Vec<Result<Placement, EntryError>>, ApiError>;
+
+    /// The stream's state and limits.
+    async fn describe(&self) -> Result<SinkDescription, ApiError>;
+}

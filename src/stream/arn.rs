@@ -1,0 +1,4 @@
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamArn {
+    pub arn: String,
+}
