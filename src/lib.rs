@@ -8,5 +8,6 @@ pub mod machine;
 pub mod ops;
 pub mod record;
 pub mod retry;
+pub mod start;
 pub mod stream;
 pub mod worker;

@@ -312,3 +312,6 @@ impl Default for Lanes {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

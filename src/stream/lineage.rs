@@ -24,6 +24,14 @@ impl Listing {
         }
     }
 
+    /// Whether the stream takes no more changes.
+    pub fn is_disabled(&self) -> bool {
+        match self {
+            Listing::Shards { status, .. } => matches!(status, StreamStatus::Disabled | StreamStatus::Disabling),
+            Listing::Gone => true,
+        }
+    }
+
     /// The listed shards, by id.
     pub fn shards(&self) -> impl Iterator<Item = &ListedShard> {
         match self {
@@ -41,9 +49,7 @@ impl Listing {
     /// Whether the shard takes no more changes. An ending number alone does not say so (an emulator sets one on open
     /// shards): a closed shard has a child, or its stream is disabled.
     pub fn is_closed(&self, shard: &ListedShard) -> bool {
-        let Listing::Shards { status, .. } = self else { return true };
-        let disabled = matches!(status, StreamStatus::Disabled | StreamStatus::Disabling);
-        shard.ending.is_some() && (disabled || self.children_of(&shard.id).next().is_some())
+        shard.ending.is_some() && (self.is_disabled() || self.children_of(&shard.id).next().is_some())
     }
 
     /// Parents that listed shards name but that are not listed themselves, each with its youngest child.

@@ -141,6 +141,7 @@ impl Tenure {
     }
 
     async fn round(&mut self) {
+        self.shared.health.moved();
         self.watch_over();
         let machine = Arc::clone(&self.shared.machine);
         match self.look().await {

@@ -45,6 +45,7 @@ pub struct Discovery {
     finished: BTreeMap<ShardKey, u64>,
     gone: BTreeMap<ShardKey, GoneTest>,
     failures: Repeats,
+    disabled: Repeats,
 }
 
 /// What one sweep came upon.
@@ -53,6 +54,8 @@ struct Sweep {
     found: bool,
     /// Something is left to read.
     busy: bool,
+    /// The newest stream takes no more changes.
+    disabled: bool,
     /// A parent must be asked for again at this moment.
     again: Option<MonoTime>,
 }
@@ -91,6 +94,7 @@ impl Discovery {
             finished: BTreeMap::new(),
             gone: BTreeMap::new(),
             failures: Repeats::default(),
+            disabled: Repeats::default(),
         }
     }
 
@@ -119,6 +123,7 @@ impl Discovery {
                     if sweep.found {
                         self.found.notify_one();
                     }
+                    self.report_disabled(sweep.disabled && !sweep.busy);
                     let pause = if sweep.busy { SWEEP_EVERY } else { SWEEP_EVERY_WHEN_IDLE };
                     sweep.again.map_or(pause, |again| again.since(machine.now()).min(pause))
                 }
@@ -145,12 +150,33 @@ impl Discovery {
         }
     }
 
+    /// A stream that is disabled and drained leaves nothing to do: that must not look like health.
+    fn report_disabled(&mut self, is_over: bool) {
+        let concerns = format!("pipeline {}", self.pipeline.name);
+        if !is_over {
+            self.disabled.over();
+            self.shared.health.well_again(&concerns);
+            return;
+        }
+        let remedy = match self.pipeline.settings.source.of {
+            SourceOf::Table(_) => "enable the table's stream again: its new stream is found and followed",
+            SourceOf::StreamArn(_) => {
+                "a stream that was disabled never comes back: set `stream_arn` to the new one, or `table` to follow the table"
+            }
+        };
+        let what = format!("the stream is disabled and carried to its end; {remedy}");
+        if let Some(times) = self.disabled.happened(self.shared.machine.now()) {
+            tracing::warn!(pipeline = &*self.pipeline.name, times, "{what}");
+        }
+        self.shared.health.trouble(concerns, what);
+    }
+
     async fn sweep(&mut self) -> Result<Sweep, Stop> {
         let labels = self.labels().await?;
         let mut next = self.row.clone();
         let gaps_before = next.gaps.len();
         add_streams(&mut next, &labels, self.first_label_wanted(&labels), self.shared.machine.wall_ms());
-        let mut sweep = Sweep { found: false, busy: false, again: None };
+        let mut sweep = Sweep { found: false, busy: false, disabled: true, again: None };
         let streams = next.streams.len();
         for index in 0..streams {
             let Some(entry) = next.streams.get(index).cloned() else { break };
@@ -159,6 +185,7 @@ impl Discovery {
             }
             let stream = self.arn(&entry.label)?;
             let listing = self.pipeline.list(&self.shared, &stream).await?;
+            sweep.disabled = listing.is_disabled();
             let drained = self.reconcile(&stream, &listing, &entry, &mut sweep).await?;
             if drained && !entry.drained && index + 1 < streams {
                 tracing::info!(

@@ -85,6 +85,7 @@ impl Worker {
     /// Runs until `shutdown` turns true, and drains then. Fails only when its id is another worker's.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) -> Result<(), SessionError> {
         loop {
+            self.shared.health.moved();
             let begin = Session::begin(
                 self.shared.store.clone(),
                 Arc::clone(&self.shared.machine),

@@ -17,6 +17,7 @@ use crate::error::ApiError;
 use crate::lease::row::ShardKey;
 use crate::lease::store::LeaseStore;
 use crate::machine::{Machine, timeout};
+use crate::ops::health::Health;
 use crate::ops::metrics::{Metrics, PipelineMetrics};
 use crate::record::envelope::{Encoder, EncoderOptions};
 use crate::record::key::KeySchema;
@@ -42,6 +43,7 @@ pub struct Shared {
     pub questions: Pacer,
     pub checkpoint_interval: Duration,
     pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
 }
 
 impl Shared {
@@ -52,6 +54,7 @@ impl Shared {
         checkpoint_interval: Duration,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let health = Arc::new(Health::new(Arc::clone(&machine)));
         Shared {
             machine,
             store,
@@ -61,6 +64,7 @@ impl Shared {
             questions: Pacer::new(Duration::from_millis(250)),
             checkpoint_interval,
             metrics,
+            health,
         }
     }
 }

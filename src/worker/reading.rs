@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -13,7 +14,7 @@ use crate::delivery::sink::PutEntry;
 use crate::delivery::writer::{Feeder, Submission};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::Gap;
-use crate::machine::{sleep_until, timeout};
+use crate::machine::{Machine, sleep_until, timeout};
 use crate::ops::repeats::Repeats;
 use crate::record::envelope::Encoder;
 use crate::stream::SequenceNumber;
@@ -30,6 +31,9 @@ const CHANGE_OVERHEAD_BYTES: usize = 256;
 /// Changes of one shard that may stand behind the first one not acknowledged. Those that are done hold no payload any
 /// more, but each still holds its place.
 const MAX_OPEN_CHANGES: u64 = 100_000;
+
+/// How often a long wait shows that it is one.
+const TOUCH_EVERY: Duration = Duration::from_secs(10);
 
 /// What the shard's lease must hear.
 #[derive(Debug)]
@@ -149,11 +153,14 @@ impl Reading {
 
     async fn get_records(&mut self, iterator: &str) -> Option<Event> {
         const API: &str = "GetRecords";
-        if self.feeder.open_changes() >= MAX_OPEN_CHANGES {
+        let shared = Arc::clone(&self.shared);
+        let (machine, touched_ms) = (Arc::clone(&shared.machine), Arc::clone(&self.touched_ms));
+        // Waiting for room is no standstill, however long it takes.
+        let room = async {
             self.feeder.fewer_than(MAX_OPEN_CHANGES).await;
-        }
-        let reservation = self.shared.budget.reserve(PAGE_BYTES).await;
-        let machine = Arc::clone(&self.shared.machine);
+            shared.budget.reserve(PAGE_BYTES).await
+        };
+        let reservation = touching(&*machine, &touched_ms, room).await;
         let answer = {
             // The semaphore is never closed.
             let _turn = self.shared.get_records.acquire().await;
@@ -270,7 +277,8 @@ impl Reading {
 
     /// A complete listing of the stream; `None` when it could not be had (the reader tries again by itself).
     async fn list(&mut self) -> Option<Listing> {
-        match self.pipeline.list(&self.shared, &self.stream).await {
+        let listing = self.pipeline.list(&self.shared, &self.stream);
+        match touching(&*self.shared.machine, &self.touched_ms, listing).await {
             Ok(listing) => Some(listing),
             Err(error) => {
                 self.pipeline.failed(&error);
@@ -343,6 +351,17 @@ impl Reading {
                     .to_owned(),
             )),
             Gone::Yes => Some(Event::Gone(self.gap_from_here("the shard is gone before it was read to its end"))),
+        }
+    }
+}
+
+/// Waits for the future and shows meanwhile that the loop is alive.
+async fn touching<T>(machine: &dyn Machine, touched_ms: &AtomicU64, future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    loop {
+        touched_ms.store(machine.now().as_millis(), Ordering::Release);
+        if let Some(value) = timeout(machine, TOUCH_EVERY, &mut future).await {
+            return value;
         }
     }
 }

@@ -2,7 +2,7 @@
 //! end either finishes the shard, gives the lease up, or stops as soon as it learns that the lease is lost (P4).
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -86,14 +86,22 @@ impl ShardTask {
             save_failures: Repeats::default(),
         };
         let end = run.follow().await;
-        if matches!(run.phase, Phase::Halted) || run.held.row.halted_because.is_some() {
+        if run.held.row.halted_because.is_some() {
             run.task.pipeline.metrics.halted_shards.dec();
+            run.task.shared.health.well_again(&run.task.concerns());
         }
         if end == ShardEnd::Lost {
             run.task.shared.metrics.lease_losses.inc();
             tracing::warn!(pipeline = &*run.task.pipeline.name, shard = %run.task.key, "the lease is lost; the shard stops here");
         }
         end
+    }
+}
+
+impl ShardTask {
+    /// How health names this shard.
+    fn concerns(&self) -> String {
+        format!("pipeline {}, shard {}", self.pipeline.name, self.key)
     }
 }
 
@@ -122,6 +130,7 @@ impl Run {
                 return end;
             }
             self.save_if_due();
+            self.touch();
             let wake = self.wake();
             tokio::select! {
                 biased;
@@ -250,11 +259,19 @@ impl Run {
         let pipeline = &self.task.pipeline;
         pipeline.metrics.halted_shards.inc();
         tracing::error!(pipeline = &*pipeline.name, shard = %self.task.key, "the shard is halted: {reason}");
+        self.task.shared.health.trouble(self.task.concerns(), format!("the shard is halted: {reason}"));
         self.held.halt(reason);
         self.reading = None;
         self.checkpoint_due = self.task.shared.machine.now();
         if !matches!(self.phase, Phase::Draining(_)) {
             self.phase = Phase::Halted;
+        }
+    }
+
+    /// While nothing is read there is nothing to be stuck.
+    fn touch(&self) {
+        if self.reading.is_none() {
+            self.task.touched_ms.store(u64::MAX, Ordering::Release);
         }
     }
 

@@ -178,8 +178,9 @@ fn object(
     escapes: Escapes,
     render: fn(&AttributeValue, Escapes) -> String,
 ) -> String {
+    let sorted: std::collections::BTreeMap<_, _> = values.into_iter().collect();
     let members =
-        values.iter().map(|(name, value)| format!("{}:{}", escapes.token(name), render(value, escapes)));
+        sorted.iter().map(|(name, value)| format!("{}:{}", escapes.token(name), render(value, escapes)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
