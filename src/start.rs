@@ -6,9 +6,11 @@ use std::sync::Arc;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::sync::watch;
 
-use crate::aws::probe::source::SourceClients;
-use crate::aws::probe::{self, LEASE_TABLE_SECTION, LeaseTableState, Patience, Problem, sink_section, source_section};
 use crate::aws::check::connections;
+use crate::aws::probe::source::SourceClients;
+use crate::aws::probe::{
+    self, LEASE_TABLE_SECTION, LeaseTableState, Patience, Problem, sink_section, source_section,
+};
 use crate::aws::{Aws, DynamoLeaseTable, DynamoStreams, KinesisStream};
 use crate::config::{self, Config};
 use crate::error::ApiError;
@@ -43,7 +45,10 @@ pub struct Bridge {
 impl Bridge {
     /// Asks AWS for all that the configuration names, and makes sure of the lease table last. `credentials` stand in for
     /// the SDK's own search for them.
-    pub async fn prepare(config: Config, credentials: Option<SharedCredentialsProvider>) -> Result<Self, StartError> {
+    pub async fn prepare(
+        config: Config,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, StartError> {
         let machine: Arc<dyn Machine> = Arc::new(RealMachine::new());
         let aws = Aws::load(connections(&config), credentials).await;
         let metrics = Metrics::new();

@@ -14,8 +14,8 @@ use super::source::DynamoStreams;
 use crate::config::{Config, Connection, Pipeline};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::table::{Clause, Effect, LeaseTable, RowKey, RowWrite};
-use crate::stream::source::{IteratorPosition, ListShards, StreamSource, StreamStatus};
 use crate::machine::Machine;
+use crate::stream::source::{IteratorPosition, ListShards, StreamSource, StreamStatus};
 
 /// What `check` found, line by line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
