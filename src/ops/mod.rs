@@ -1,1 +1,3 @@
+//! Operations: what the process shows of itself while it runs. It reports; it never decides anything about the data.
 
+pub mod logging;
