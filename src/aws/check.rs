@@ -12,8 +12,8 @@ use super::source::DynamoStreams;
 use crate::config::{Config, Connection, Pipeline};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::table::{Clause, Effect, LeaseTable, RowKey, RowWrite};
+use crate::machine::Machine;
 use crate::stream::source::{IteratorPosition, ListShards, StreamSource, StreamStatus};
-use crate::worker::machine::Machine;
 
 /// What `check` found, line by line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl fmt::Display for Report {
 
 /// Asks everything. An endpoint that does not answer is asked twice.
 pub async fn check(config: &Config, machine: &dyn Machine) -> Report {
-    let aws = Aws::load(connections(config)).await;
+    let aws = Aws::load(connections(config), None).await;
     let patience = Patience::brief(machine);
     let mut report = Report::default();
     if let Err(problem) = check_lease_table(&aws, config, &patience, &mut report).await {
@@ -241,7 +241,15 @@ async fn check_sink(
         section,
         format!("Kinesis stream {} is {}, records up to {limit_kib} KiB", facts.arn, facts.status),
     );
-    report.add(Outcome::Skip, section, "kinesis:PutRecords: not tried, since it would write a record");
+    match patience.ask(section, || sink.dry_run()).await {
+        Ok(true) => report.add(Outcome::Ok, section, "allowed: kinesis:PutRecords"),
+        Ok(false) => report.add(
+            Outcome::Skip,
+            section,
+            "kinesis:PutRecords: not tried, since an endpoint that is not AWS' could take a dry run for a real one",
+        ),
+        Err(error) => report.fail(probe::sink::subject(section, stream).failed(&error)),
+    }
     Ok(())
 }
 

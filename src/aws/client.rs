@@ -50,12 +50,20 @@ impl NoRegion {
 impl Aws {
     /// Reads the SDK's environment variables and profile files. `connections` are all that will be used: where each has
     /// its own Region, the instance metadata service is not asked for one, which takes seconds off EC2.
-    pub async fn load<'a>(connections: impl IntoIterator<Item = &'a Connection>) -> Aws {
+    /// `credentials` stand in for the SDK's own search for them.
+    pub async fn load<'a>(
+        connections: impl IntoIterator<Item = &'a Connection>,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Aws {
         let http_client = http::client();
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client)
             .app_name(AppName::new(APP_NAME).expect("the name holds only letters and hyphens"))
             .timeout_config(time_limits(CALL_TIMEOUT));
+        let loader = match credentials {
+            Some(credentials) => loader.credentials_provider(credentials),
+            None => loader,
+        };
         let loader = match spare_region(connections) {
             Some(region) => loader.region(
                 RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())

@@ -15,7 +15,7 @@ use super::error::{from_sdk, unusable};
 use super::raw_body::BodySlot;
 use super::served_at::ServedAt;
 use crate::error::ApiError;
-use crate::record::KeySchema;
+use crate::record::key::KeySchema;
 use crate::stream::SequenceNumber;
 use crate::stream::arn::StreamArn;
 use crate::stream::source::{

@@ -5,6 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::start::StartError;
 
 type BoxedError = Box<dyn Error + Send + Sync>;
 
@@ -40,6 +41,15 @@ impl Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::usage(error)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::NotThisPipeline(_) => Self::usage(error),
+            _ => Self::runtime(error),
+        }
     }
 }
 

@@ -20,11 +20,13 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use crate::record::envelope::{Format, Oversize};
+pub use crate::record::key::PartitionKeyMode;
 pub use arn::StreamName;
 pub use error::ConfigError;
 pub use settings::{
-    Aggregation, Config, Connection, Format, Http, LeaseTable, Log, LogFormat, OnGap, Ordering, Oversize,
-    PartitionKeyMode, Pipeline, Record, Sink, Source, SourceOf, Start, Worker,
+    Aggregation, Config, Connection, Http, LeaseTable, Log, LogFormat, OnGap, Ordering, Pipeline, Record,
+    Sink, Source, SourceOf, Start, Worker,
 };
 pub use source::{CONFIG_VARIABLE, ConfigSource};
 

@@ -7,11 +7,10 @@ use super::arn::{self, StreamName};
 use super::connection;
 use super::names;
 use super::section::Section;
-use super::settings::{
-    Aggregation, Format, OnGap, Ordering, Oversize, PartitionKeyMode, Pipeline, Record, Sink, Source,
-    SourceOf, Start,
-};
+use super::settings::{Aggregation, OnGap, Ordering, Pipeline, Record, Sink, Source, SourceOf, Start};
 use super::values::Limits;
+use crate::record::envelope::{Format, Oversize};
+use crate::record::key::PartitionKeyMode;
 
 /// All pipelines of the configuration.
 pub(super) fn all(root: &Section<'_>) -> Vec<Pipeline> {

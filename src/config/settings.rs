@@ -1,6 +1,8 @@
 //! The settings: what a valid configuration says, as types. Plain data; the limits that hold for each field are
 //! checked where it is read (`read`, `pipeline`), so a value of these types made by [`Config::load`] keeps them.
 
+use crate::record::envelope::{Format, Oversize};
+use crate::record::key::PartitionKeyMode;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -176,38 +178,11 @@ pub enum Aggregation {
     Kpl,
 }
 
-/// What to do with a record that is too large for the target stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Oversize {
-    /// Remove OldImage, then NewImage, and say so in the record.
-    DropImages,
-    /// Stop that shard.
-    Halt,
-}
-
 /// `[pipeline.record]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
     pub format: Format,
     pub partition_key: PartitionKeyMode,
-}
-
-/// A record's payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// What Kinesis Data Streams for DynamoDB writes.
-    DynamodbJson,
-    /// Plain JSON values.
-    Json,
-}
-
-/// What becomes the Kinesis partition key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartitionKeyMode {
-    /// The item's partition key.
-    PartitionKey,
-    /// The item's partition key and sort key.
-    ItemKey,
 }
 
 /// How to reach one AWS service. What is absent follows the SDK's own configuration.

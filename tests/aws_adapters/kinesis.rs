@@ -41,8 +41,10 @@ async fn what_is_put_can_be_read() {
         .shard_iterator_type(ShardIteratorType::TrimHorizon);
     let iterator = iterator.send().await.expect("an iterator").shard_iterator.expect("an iterator");
     let records = client.get_records().shard_iterator(iterator).send().await.expect("records").records;
-    let read: Vec<_> =
-        records.iter().map(|record| (record.partition_key(), record.data().as_ref())).collect();
+    let read: Vec<_> = records
+        .iter()
+        .map(|record| (record.partition_key().expect("a key"), record.data().as_ref()))
+        .collect();
     assert_eq!(read, [("a", &b"one"[..]), ("b", &[0, 159, 146, 150]), ("c", b"three")]);
 }
 

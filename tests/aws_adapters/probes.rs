@@ -4,8 +4,8 @@ use aws_sdk_dynamodb::types::{KeyType, StreamViewType};
 use ddb_kinesis_bridge::aws::probe::{self, LeaseTableState, Patience, Problem, SourceFacts};
 use ddb_kinesis_bridge::aws::{DynamoStreams, KinesisStream};
 use ddb_kinesis_bridge::config::{SourceOf, StreamName};
+use ddb_kinesis_bridge::machine::RealMachine;
 use ddb_kinesis_bridge::stream::source::StreamStatus;
-use ddb_kinesis_bridge::worker::machine::RealMachine;
 
 use crate::emulators;
 use crate::endpoints::{configuration, configuration_text};

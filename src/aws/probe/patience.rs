@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::ApiError;
-use crate::worker::machine::{Machine, MonoTime};
+use crate::machine::{Machine, MonoTime};
 
 /// `run` waits this long in all for endpoints that do not answer.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-    use crate::worker::machine::{BoxFuture, Task};
+    use crate::machine::{BoxFuture, Task};
 
     /// A machine whose sleeps pass at once and are written down.
     #[derive(Default)]

@@ -7,7 +7,7 @@ use crate::aws::error::{from_sdk, unusable};
 use crate::aws::source::{DynamoStreams, status};
 use crate::config::SourceOf;
 use crate::error::{ApiError, ErrorKind};
-use crate::record::KeySchema;
+use crate::record::key::KeySchema;
 use crate::stream::arn::StreamArn;
 use crate::stream::source::{ListShards, StreamSource, StreamStatus};
 
