@@ -51,8 +51,6 @@ pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod delivery;
-#[cfg(feature = "demo")]
-pub mod demo;
 pub mod error;
 pub mod lease;
 pub mod machine;

@@ -7,11 +7,10 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::sync::watch;
 
 use crate::aws::check::connections;
-use crate::aws::probe::source::SourceClients;
 use crate::aws::probe::{
     self, LEASE_TABLE_SECTION, LeaseTableState, Patience, Problem, sink_section, source_section,
 };
-use crate::aws::{Aws, DynamoLeaseTable, DynamoStreams, KinesisStream};
+use crate::aws::{Aws, DynamoLeaseTable};
 use crate::config::{self, Config};
 use crate::delivery::memory::Budget;
 use crate::error::ApiError;
@@ -104,23 +103,19 @@ async fn pipeline(
 ) -> Result<Pipeline, StartError> {
     let section = source_section(&settings.name);
     let connection = &settings.source.connection;
-    let clients = SourceClients {
-        streams: aws.dynamodb_streams(&section, connection).await.map_err(Problem::from)?,
-        tables: aws.dynamodb(&section, connection).await.map_err(Problem::from)?,
-    };
-    let source = probe::source::probe(&clients, &section, &settings.source.of, patience).await?;
+    let source = aws.source(&section, connection).await.map_err(Problem::from)?;
+    let facts = probe::source::probe(&source, &section, &settings.source.of, patience).await?;
     let section = sink_section(&settings.name);
-    let kinesis = aws.kinesis(&section, &settings.sink.connection).await.map_err(Problem::from)?;
-    let sink = KinesisStream::new(kinesis, settings.sink.stream.clone());
-    let target = probe::sink::probe(&sink, &section, &settings.sink.stream, patience).await?;
+    let sink = &settings.sink;
+    let kinesis = aws.sink(&section, &sink.connection, &sink.stream).await.map_err(Problem::from)?;
+    let target = probe::sink::probe(&kinesis, &section, &sink.stream, patience).await?;
     let ends = Ends {
-        table_arn: source.stream.table_arn.clone(),
-        key_schema: source.key_schema,
+        table_arn: facts.stream.table_arn,
+        key_schema: facts.key_schema,
         sink_arn: target.arn,
         max_record_bytes: target.max_record_bytes,
     };
-    let source = Arc::new(DynamoStreams::new(clients.streams));
-    Ok(Pipeline::new(settings, ends, source, Arc::new(sink), metrics, budget))
+    Ok(Pipeline::new(settings, ends, Arc::new(source), Arc::new(kinesis), metrics, budget))
 }
 
 /// Makes sure of the lease table, once every pipeline is known to be the one that it says it is.

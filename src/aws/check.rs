@@ -7,9 +7,7 @@ use serde_dynamo::{AttributeValue, Item};
 
 use super::client::Aws;
 use super::lease_table::DynamoLeaseTable;
-use super::probe::source::SourceClients;
 use super::probe::{self, LEASE_TABLE_SECTION, LeaseTableState, Patience, Problem, SourceFacts, Subject};
-use super::sink::KinesisStream;
 use super::source::DynamoStreams;
 use crate::config::{Config, Connection, Pipeline};
 use crate::error::{ApiError, ErrorKind};
@@ -187,11 +185,8 @@ async fn check_source(
     report: &mut Report,
 ) -> Result<(), Problem> {
     let section = &probe::source_section(&pipeline.name);
-    let clients = SourceClients {
-        streams: aws.dynamodb_streams(section, &pipeline.source.connection).await?,
-        tables: aws.dynamodb(section, &pipeline.source.connection).await?,
-    };
-    let facts = probe::source::probe(&clients, section, &pipeline.source.of, patience).await?;
+    let source = aws.source(section, &pipeline.source.connection).await?;
+    let facts = probe::source::probe(&source, section, &pipeline.source.of, patience).await?;
     let subject = Subject { section, service: "dynamodb", resource: format!("stream {}", facts.stream.arn) };
     match facts.status {
         StreamStatus::Disabled | StreamStatus::Disabling => report.fail(subject.problem(
@@ -209,8 +204,7 @@ async fn check_source(
             );
         }
     }
-    let streams = DynamoStreams::new(clients.streams);
-    match patience.ask(section, || read_once(&streams, &facts)).await {
+    match patience.ask(section, || read_once(&source, &facts)).await {
         Ok(true) => {
             let actions = "allowed: dynamodb:DescribeStream, dynamodb:GetShardIterator, dynamodb:GetRecords";
             report.add(Outcome::Ok, section, actions);
@@ -222,12 +216,12 @@ async fn check_source(
 }
 
 /// Reads the newest place of one shard; false when there is none.
-async fn read_once(streams: &DynamoStreams, facts: &SourceFacts) -> Result<bool, ApiError> {
-    let page = streams.describe_stream(&facts.stream, &ListShards::All { after: None }).await?;
+async fn read_once(source: &DynamoStreams, facts: &SourceFacts) -> Result<bool, ApiError> {
+    let page = source.describe_stream(&facts.stream, &ListShards::All { after: None }).await?;
     // The last listed is the least likely to be trimmed just now.
     let Some(shard) = page.shards.last() else { return Ok(false) };
-    let iterator = streams.get_shard_iterator(&facts.stream, &shard.id, &IteratorPosition::Latest).await?;
-    streams.get_records(&iterator.token).await?;
+    let iterator = source.get_shard_iterator(&facts.stream, &shard.id, &IteratorPosition::Latest).await?;
+    source.get_records(&iterator.token).await?;
     Ok(true)
 }
 
@@ -239,7 +233,7 @@ async fn check_sink(
 ) -> Result<(), Problem> {
     let section = &probe::sink_section(&pipeline.name);
     let stream = &pipeline.sink.stream;
-    let sink = KinesisStream::new(aws.kinesis(section, &pipeline.sink.connection).await?, stream.clone());
+    let sink = aws.sink(section, &pipeline.sink.connection, stream).await?;
     let facts = probe::sink::probe(&sink, section, stream, patience).await?;
     let limit_kib = facts.max_record_bytes / 1024;
     report.add(
@@ -247,7 +241,15 @@ async fn check_sink(
         section,
         format!("Kinesis stream {} is {}, records up to {limit_kib} KiB", facts.arn, facts.status),
     );
-    report.add(Outcome::Skip, section, "kinesis:PutRecords: not tried, since it would write a record");
+    match patience.ask(section, || sink.dry_run()).await {
+        Ok(true) => report.add(Outcome::Ok, section, "allowed: kinesis:PutRecords"),
+        Ok(false) => report.add(
+            Outcome::Skip,
+            section,
+            "kinesis:PutRecords: not tried, since an endpoint that is not AWS' could take a dry run for a real one",
+        ),
+        Err(error) => report.fail(probe::sink::subject(section, stream).failed(&error)),
+    }
     Ok(())
 }
 

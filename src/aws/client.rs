@@ -14,7 +14,9 @@ use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 use super::http;
-use crate::config::Connection;
+use super::sink::KinesisStream;
+use super::source::DynamoStreams;
+use crate::config::{Connection, StreamName};
 
 /// How we name ourselves to AWS: in the user agent and as the session of an assumed role.
 const APP_NAME: &str = "ddb-kinesis-bridge";
@@ -113,6 +115,22 @@ impl Aws {
             builder.set_endpoint_url(Some(url.clone()));
         }
         Ok(aws_sdk_kinesis::Client::from_conf(builder.build()))
+    }
+
+    /// A pipeline's source.
+    pub async fn source(&self, section: &str, connection: &Connection) -> Result<DynamoStreams, NoRegion> {
+        let streams = self.dynamodb_streams(section, connection).await?;
+        Ok(DynamoStreams::new(streams, self.dynamodb(section, connection).await?))
+    }
+
+    /// A pipeline's sink.
+    pub async fn sink(
+        &self,
+        section: &str,
+        connection: &Connection,
+        stream: &StreamName,
+    ) -> Result<KinesisStream, NoRegion> {
+        Ok(KinesisStream::new(self.kinesis(section, connection).await?, stream.clone()))
     }
 
     /// The base with a connection's Region and role, and no retries.

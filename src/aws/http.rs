@@ -97,7 +97,7 @@ fn named(error: ConnectorError, address: String) -> ConnectorError {
 }
 
 /// `host:port` of a URI, which holds no user information here.
-fn authority(uri: &str) -> &str {
+pub(super) fn authority(uri: &str) -> &str {
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
     rest.split(['/', '?']).next().unwrap_or(rest)
 }

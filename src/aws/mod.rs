@@ -12,6 +12,7 @@ mod expression;
 mod http;
 mod item;
 pub mod lease_table;
+mod only_aws;
 pub mod probe;
 mod raw_body;
 mod served_at;

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use aws_smithy_types::Blob;
+use bytes::Bytes;
 
 use super::client::time_limits;
 use super::error::{from_sdk, unusable};
 use super::error_codes::kind_of_code;
+use super::only_aws::OnlyAws;
 use crate::config::StreamName;
 use crate::delivery::sink::{EntryError, KinesisSink, Placement, PutEntry, SinkDescription};
 use crate::error::{ApiError, ErrorKind};
@@ -41,6 +43,30 @@ impl KinesisStream {
 
     fn arn(&self) -> Option<String> {
         self.stream.arn().map(str::to_owned)
+    }
+
+    /// Whether a put would be allowed, by PutRecords' own DryRun, which writes nothing. False when that was not asked: an
+    /// endpoint that is not AWS' may not know DryRun and write.
+    pub async fn dry_run(&self) -> Result<bool, ApiError> {
+        let record = PutEntry { partition_key: Arc::from("check"), data: Bytes::from_static(b"{}") };
+        let guard = OnlyAws::default();
+        let answer = self
+            .client
+            .put_records()
+            .set_stream_name(self.name())
+            .set_stream_arn(self.arn())
+            .set_records(Some(vec![request_entry(&record)?]))
+            .dry_run(true)
+            .customize()
+            .interceptor(guard.clone())
+            .send()
+            .await;
+        match answer.map_err(|error| from_sdk(PUT_RECORDS, &error)) {
+            _ if guard.has_stopped() => Ok(false),
+            Err(error) if error.code == "DryRunOperationException" => Ok(true),
+            Err(error) => Err(error),
+            Ok(_) => Err(unusable(PUT_RECORDS, "a dry run was answered as if it had been real")),
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The source port over DynamoDB Streams: one SDK call a method. Answers are mapped to the port's types; a value that
 //! this version does not know never stops a pipeline, a part without which the answer is useless makes it an error.
 
+use std::sync::{Mutex, PoisonError};
+
 use async_trait::async_trait;
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::types::{
-    KeySchemaElement, KeyType, Shard, ShardFilter, ShardFilterType, ShardIteratorType,
+    Shard, ShardFilter, ShardFilterType, ShardIteratorType, StreamDescription,
     StreamStatus as SdkStreamStatus,
 };
 use bytes::Bytes;
@@ -22,16 +24,77 @@ use crate::stream::source::{
 };
 
 /// DynamoDB Streams, as one connection reaches it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct DynamoStreams {
     client: Client,
+    tables: aws_sdk_dynamodb::Client,
+    /// The last key schema that had to be asked of a table; it never changes while a stream lives.
+    asked_schema: Mutex<Option<(StreamArn, KeySchema)>>,
 }
 
 impl DynamoStreams {
-    pub fn new(client: Client) -> Self {
-        DynamoStreams { client }
+    /// `tables` is only used where a stream's description lacks its table's key schema, as an emulator's does. AWS'
+    /// never do, so no permission is needed for it.
+    pub fn new(client: Client, tables: aws_sdk_dynamodb::Client) -> Self {
+        DynamoStreams { client, tables, asked_schema: Mutex::new(None) }
+    }
+
+    pub(super) fn tables(&self) -> &aws_sdk_dynamodb::Client {
+        &self.tables
+    }
+
+    /// A stream's description and key schema, from one call wherever the answer is whole.
+    pub(super) async fn describe(
+        &self,
+        stream: &StreamArn,
+        list: &ListShards,
+    ) -> Result<(StreamDescription, KeySchema, ServedAt), ApiError> {
+        let mut request = self.client.describe_stream().stream_arn(&stream.arn);
+        request = match list {
+            ListShards::All { after } => {
+                request.set_exclusive_start_shard_id(after.as_ref().map(|shard| shard.as_str().to_owned()))
+            }
+            ListShards::ChildrenOf(parent) => request.shard_filter(
+                ShardFilter::builder().r#type(ShardFilterType::ChildShards).shard_id(parent.as_str()).build(),
+            ),
+        };
+        let served_at = ServedAt::default();
+        let answer = request.customize().interceptor(served_at.clone()).send().await;
+        let description = answer
+            .map_err(|error| from_sdk(DESCRIBE_STREAM, &error))?
+            .stream_description
+            .ok_or_else(|| unusable(DESCRIBE_STREAM, "no StreamDescription"))?;
+        let elements = description.key_schema().iter();
+        let schema =
+            key_schema(elements.map(|element| (element.attribute_name(), element.key_type().as_str())));
+        let schema = match schema {
+            Some(schema) => schema,
+            None => self.table_schema(stream).await?,
+        };
+        Ok((description, schema, served_at))
+    }
+
+    async fn table_schema(&self, stream: &StreamArn) -> Result<KeySchema, ApiError> {
+        const API: &str = "DescribeTable";
+        if let Some((of, schema)) = &*self.asked_schema.lock().unwrap_or_else(PoisonError::into_inner)
+            && of == stream
+        {
+            return Ok(schema.clone());
+        }
+        let answer = self.tables.describe_table().table_name(&stream.table_name).send().await;
+        let table =
+            answer.map_err(|error| from_sdk(API, &error))?.table.ok_or_else(|| unusable(API, "no Table"))?;
+        let elements = table.key_schema().iter();
+        let schema =
+            key_schema(elements.map(|element| (element.attribute_name(), element.key_type().as_str())))
+                .ok_or_else(|| unusable(API, "a KeySchema without a partition key (HASH)"))?;
+        let asked = Some((stream.clone(), schema.clone()));
+        *self.asked_schema.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        Ok(schema)
     }
 }
+
+const DESCRIBE_STREAM: &str = "DescribeStream";
 
 #[async_trait]
 impl StreamSource for DynamoStreams {
@@ -55,26 +118,11 @@ impl StreamSource for DynamoStreams {
     }
 
     async fn describe_stream(&self, stream: &StreamArn, list: &ListShards) -> Result<StreamPage, ApiError> {
-        const API: &str = "DescribeStream";
-        let mut request = self.client.describe_stream().stream_arn(&stream.arn);
-        request = match list {
-            ListShards::All { after } => {
-                request.set_exclusive_start_shard_id(after.as_ref().map(|shard| shard.as_str().to_owned()))
-            }
-            ListShards::ChildrenOf(parent) => request.shard_filter(
-                ShardFilter::builder().r#type(ShardFilterType::ChildShards).shard_id(parent.as_str()).build(),
-            ),
-        };
-        let served_at = ServedAt::default();
-        let answer = request.customize().interceptor(served_at.clone()).send().await;
-        let description = answer
-            .map_err(|error| from_sdk(API, &error))?
-            .stream_description
-            .ok_or_else(|| unusable(API, "no StreamDescription"))?;
+        let (description, key_schema, served_at) = self.describe(stream, list).await?;
         Ok(StreamPage {
             status: status(description.stream_status()),
-            key_schema: key_schema(API, description.key_schema())?,
-            shards: description.shards().iter().map(|shard| listed(API, shard)).collect::<Result<_, _>>()?,
+            key_schema,
+            shards: description.shards().iter().map(listed).collect::<Result<_, _>>()?,
             last_evaluated: description.last_evaluated_shard_id.map(ShardId::new),
             served_at_ms: served_at.millis(),
         })
@@ -123,21 +171,17 @@ pub(super) fn status(status: Option<&SdkStreamStatus>) -> StreamStatus {
     }
 }
 
-/// The names of the table's key attributes.
-pub(super) fn key_schema(api: &'static str, elements: &[KeySchemaElement]) -> Result<KeySchema, ApiError> {
-    let named = |key_type: &KeyType| {
-        elements
-            .iter()
-            .find(|element| element.key_type() == key_type)
-            .map(|element| element.attribute_name().to_owned())
+/// The key attributes of (name, `HASH` or `RANGE`) pairs; `None` without a partition key.
+fn key_schema<'a>(elements: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Option<KeySchema> {
+    let named = |part: &str| {
+        let mut found = elements.clone().filter(|(_, key_type)| *key_type == part);
+        found.next().map(|(name, _)| name.to_owned())
     };
-    let partition_key = named(&KeyType::Hash)
-        .ok_or_else(|| unusable(api, "the stream's KeySchema has no partition key (HASH)"))?;
-    Ok(KeySchema { partition_key, sort_key: named(&KeyType::Range) })
+    Some(KeySchema { partition_key: named("HASH")?, sort_key: named("RANGE") })
 }
 
-fn listed(api: &'static str, shard: &Shard) -> Result<ListedShard, ApiError> {
-    let id = shard.shard_id().ok_or_else(|| unusable(api, "a shard without its id"))?;
+fn listed(shard: &Shard) -> Result<ListedShard, ApiError> {
+    let id = shard.shard_id().ok_or_else(|| unusable(DESCRIBE_STREAM, "a shard without its id"))?;
     let range = shard.sequence_number_range();
     // The range only informs (see the port); one that cannot be read counts as not told.
     let number = |text: Option<&str>| text.and_then(|text| SequenceNumber::parse(text).ok());
@@ -169,14 +213,11 @@ mod tests {
 
     #[test]
     fn key_schemas() {
-        let element = |name: &str, key_type: KeyType| {
-            KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().expect("both are set")
-        };
-        let (hash, range) = (element("id", KeyType::Hash), element("at", KeyType::Range));
-        let schema = key_schema("X", &[range.clone(), hash]).expect("a schema");
+        let schema = key_schema([("at", "RANGE"), ("id", "HASH")].into_iter()).expect("a schema");
         assert_eq!((schema.partition_key.as_str(), schema.sort_key.as_deref()), ("id", Some("at")));
-        let error = key_schema("X", &[range]).expect_err("no partition key");
-        assert_eq!(error.code, "UnusableAnswer");
+        let schema = key_schema([("id", "HASH")].into_iter()).expect("a schema");
+        assert_eq!((schema.partition_key.as_str(), schema.sort_key), ("id", None));
+        assert_eq!(key_schema([("at", "RANGE"), ("id", "NEW")].into_iter()), None);
     }
 
     #[test]
@@ -190,9 +231,9 @@ mod tests {
                     .build(),
             )
             .build();
-        let shard = listed("X", &shard).expect("an id");
+        let shard = listed(&shard).expect("an id");
         assert_eq!(shard.starting, SequenceNumber::parse("100").ok());
         assert_eq!(shard.ending, None);
-        assert!(listed("X", &Shard::builder().build()).is_err());
+        assert!(listed(&Shard::builder().build()).is_err());
     }
 }

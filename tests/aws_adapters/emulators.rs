@@ -117,3 +117,15 @@ pub async fn create_stream(client: &aws_sdk_kinesis::Client, name: &str) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// How many records a stream's one shard holds.
+pub async fn records(client: &aws_sdk_kinesis::Client, name: &str) -> usize {
+    let shards = client.list_shards().stream_name(name).send().await.expect("shards").shards.expect("shards");
+    let iterator = client
+        .get_shard_iterator()
+        .stream_name(name)
+        .shard_id(shards[0].shard_id())
+        .shard_iterator_type(aws_sdk_kinesis::types::ShardIteratorType::TrimHorizon);
+    let iterator = iterator.send().await.expect("an iterator").shard_iterator.expect("an iterator");
+    client.get_records().shard_iterator(iterator).send().await.expect("records").records.len()
+}

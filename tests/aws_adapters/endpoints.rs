@@ -103,8 +103,11 @@ impl Asked {
     }
 }
 
-/// An endpoint that writes down what it is asked and gives one answer to all.
-async fn endpoint(status: StatusCode, answer: &'static str) -> (Asked, String) {
+/// An endpoint that writes down what it is asked and answers each operation by `answer`.
+async fn serve<A>(answer: A) -> (Asked, String)
+where
+    A: Fn(&str) -> (StatusCode, String) + Clone + Send + Sync + 'static,
+{
     let (listener, url) = emulators::listen().await;
     let asked = Asked::default();
     let app = Router::new()
@@ -112,12 +115,18 @@ async fn endpoint(status: StatusCode, answer: &'static str) -> (Asked, String) {
             let target =
                 headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
             let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+            let answer = answer(&operation);
             asked.0.lock().expect("not poisoned").push(Request { operation, headers, body });
-            (status, answer)
+            answer
         })
         .with_state(asked.clone());
     tokio::spawn(async move { axum::serve(listener, app).await });
     (asked, url)
+}
+
+/// An endpoint that gives one answer to all.
+async fn endpoint(status: StatusCode, answer: &'static str) -> (Asked, String) {
+    serve(move |_| (status, answer.to_owned())).await
 }
 
 async fn refusing() -> (Asked, String) {
@@ -270,6 +279,50 @@ async fn check_reports_every_part() {
     ] {
         assert!(all.contains(line), "{line:?} in {all}");
     }
+    assert_eq!(
+        emulators::records(&emulators::kinesis_client(&kinesis), "cdc").await,
+        0,
+        "check writes nothing"
+    );
     let rows = tables.scan().table_name("ddb-kinesis-bridge").send().await.expect("a scan");
     assert_eq!(rows.count(), 0, "check writes nothing");
+}
+
+#[tokio::test]
+async fn permission_to_put_is_asked_by_a_dry_run() {
+    let summary = r#"{"StreamDescriptionSummary":{"StreamName":"cdc","StreamStatus":"UPDATING","OpenShardCount":1,
+        "StreamARN":"arn:aws:kinesis:us-east-1:111122223333:stream/cdc","RetentionPeriodHours":24,
+        "StreamCreationTimestamp":1.0,"EnhancedMonitoring":[],"MaxRecordSizeInKiB":10240}}"#;
+    for (code, line) in [
+        ("DryRunOperationException", "ok    pipeline `p`, sink: allowed: kinesis:PutRecords\n"),
+        (
+            "AccessDeniedException",
+            "FAIL  pipeline `p`, sink: access denied: kinesis:PutRecords on Kinesis stream `cdc` (why); allow",
+        ),
+        (
+            "KMSDisabledException",
+            "FAIL  pipeline `p`, sink: the encryption key of Kinesis stream `cdc` cannot be used: PutRecords: \
+             KMSDisabledException: why; check that the KMS key is enabled",
+        ),
+    ] {
+        // The real name of a Kinesis endpoint, reached through a proxy that is our own server.
+        let put = format!(r#"{{"__type":"{code}","message":"why"}}"#);
+        let (asked, proxy) = serve(move |operation| match operation {
+            "DescribeStreamSummary" => (StatusCode::OK, summary.to_owned()),
+            _ => (StatusCode::BAD_REQUEST, put.clone()),
+        })
+        .await;
+        let (_nothing, dynamodb) = refusing().await;
+        let text = configuration_text(&dynamodb, "http://kinesis.us-east-1.amazonaws.com");
+        let mut environment =
+            vec![("CHILD_CONFIG", &*text), ("HTTP_PROXY", &*proxy), ("NO_PROXY", "127.0.0.1")];
+        environment.extend(KEY);
+        let printed = run_child(&environment).await;
+        assert!(printed.contains(line), "{line:?} in {printed}");
+        assert!(printed.contains("is UPDATING, records up to 10240 KiB"), "{printed}");
+        let puts: Vec<_> =
+            asked.requests().into_iter().filter(|asked| asked.operation == "PutRecords").collect();
+        assert_eq!(puts.len(), 1);
+        assert!(puts[0].body.contains(r#""DryRun":true"#), "{}", puts[0].body);
+    }
 }

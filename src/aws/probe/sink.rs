@@ -27,7 +27,7 @@ pub async fn probe(
     }
 }
 
-fn subject<'a>(section: &'a str, stream: &StreamName) -> Subject<'a> {
+pub(in crate::aws) fn subject<'a>(section: &'a str, stream: &StreamName) -> Subject<'a> {
     let resource = match stream.arn() {
         Some(arn) => format!("Kinesis stream {arn}"),
         None => format!("Kinesis stream `{}`", stream.name()),

@@ -4,12 +4,12 @@ use aws_sdk_dynamodb::types::TableDescription;
 
 use super::{Patience, Problem, Subject};
 use crate::aws::error::{from_sdk, unusable};
-use crate::aws::source::{self, DynamoStreams};
+use crate::aws::source::{DynamoStreams, status};
 use crate::config::SourceOf;
 use crate::error::{ApiError, ErrorKind};
 use crate::record::key::KeySchema;
 use crate::stream::arn::StreamArn;
-use crate::stream::source::{StreamSource, StreamStatus};
+use crate::stream::source::{ListShards, StreamSource, StreamStatus};
 
 /// What a source's stream says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,16 +23,9 @@ pub struct SourceFacts {
     pub key_schema: KeySchema,
 }
 
-/// The clients that a source's probe uses, both over the source's connection.
-#[derive(Debug, Clone)]
-pub struct SourceClients {
-    pub streams: aws_sdk_dynamodbstreams::Client,
-    pub tables: aws_sdk_dynamodb::Client,
-}
-
-/// Finds the stream and asks it for its state.
+/// Finds the stream and asks it for its state. `section` is how errors name this source.
 pub async fn probe(
-    clients: &SourceClients,
+    source: &DynamoStreams,
     section: &str,
     of: &SourceOf,
     patience: &Patience<'_>,
@@ -42,27 +35,26 @@ pub async fn probe(
             let subject = Subject { section, service: "dynamodb", resource: format!("stream {arn}") };
             let stream = StreamArn::parse(arn)
                 .map_err(|error| subject.problem(error.to_string(), "correct `stream_arn`"))?;
-            describe_stream(clients, &subject, stream, patience).await
+            describe_stream(source, &subject, stream, patience).await
         }
         SourceOf::Table(_) => {
             let table = of.table_name();
-            let region = clients.tables.config().region().map_or("?", |region| region.as_ref());
+            let region = source.tables().config().region().map_or("?", |region| region.as_ref());
             let subject =
                 Subject { section, service: "dynamodb", resource: format!("table `{table}` in {region}") };
-            let listed = patience.ask(section, || newest_stream(clients, table)).await;
+            let listed = patience.ask(section, || newest_stream(source, table)).await;
             let stream = match listed {
                 Ok(Some(stream)) => stream,
                 Err(error) if error.kind != ErrorKind::NotFound => return Err(subject.failed(&error)),
-                Ok(None) | Err(_) => enabled_stream(clients, &subject, table, patience).await?,
+                Ok(None) | Err(_) => enabled_stream(source, &subject, table, patience).await?,
             };
-            describe_stream(clients, &subject, stream, patience).await
+            describe_stream(source, &subject, stream, patience).await
         }
     }
 }
 
 /// The last of the table's streams in label order; labels are the times of enabling.
-async fn newest_stream(clients: &SourceClients, table: &str) -> Result<Option<StreamArn>, ApiError> {
-    let source = DynamoStreams::new(clients.streams.clone());
+async fn newest_stream(source: &DynamoStreams, table: &str) -> Result<Option<StreamArn>, ApiError> {
     let mut newest: Option<StreamArn> = None;
     let mut after: Option<String> = None;
     loop {
@@ -83,14 +75,14 @@ async fn newest_stream(clients: &SourceClients, table: &str) -> Result<Option<St
 
 /// No stream is listed: the table tells why, or names a stream that has only just been enabled.
 async fn enabled_stream(
-    clients: &SourceClients,
+    source: &DynamoStreams,
     subject: &Subject<'_>,
     table: &str,
     patience: &Patience<'_>,
 ) -> Result<StreamArn, Problem> {
     const API: &str = "DescribeTable";
     let asked = patience.ask(subject.section, || async {
-        let answer = clients.tables.describe_table().table_name(table).send().await;
+        let answer = source.tables().describe_table().table_name(table).send().await;
         answer.map_err(|error| from_sdk(API, &error))?.table.ok_or_else(|| unusable(API, "no Table"))
     });
     let description = match asked.await {
@@ -130,25 +122,16 @@ fn not_enabled(subject: &Subject<'_>) -> Problem {
 }
 
 async fn describe_stream(
-    clients: &SourceClients,
+    source: &DynamoStreams,
     subject: &Subject<'_>,
     stream: StreamArn,
     patience: &Patience<'_>,
 ) -> Result<SourceFacts, Problem> {
-    const API: &str = "DescribeStream";
-    let asked = patience.ask(subject.section, || async {
-        let answer = clients.streams.describe_stream().stream_arn(&stream.arn).limit(1).send().await;
-        let description = answer
-            .map_err(|error| from_sdk(API, &error))?
-            .stream_description
-            .ok_or_else(|| unusable(API, "no StreamDescription"))?;
-        let key_schema = source::key_schema(API, description.key_schema())?;
-        Ok((description, key_schema))
-    });
-    match asked.await {
-        Ok((description, key_schema)) => Ok(SourceFacts {
+    let all = ListShards::All { after: None };
+    match patience.ask(subject.section, || source.describe(&stream, &all)).await {
+        Ok((description, key_schema, _)) => Ok(SourceFacts {
             stream,
-            status: source::status(description.stream_status()),
+            status: status(description.stream_status()),
             view_type: description.stream_view_type().map_or("unknown", |view| view.as_str()).to_owned(),
             key_schema,
         }),
