@@ -12,6 +12,7 @@ use crate::aws::probe::{
 };
 use crate::aws::{Aws, DynamoLeaseTable};
 use crate::config::{self, Config};
+use crate::delivery::memory::Budget;
 use crate::error::ApiError;
 use crate::lease::session::{Identity, SessionError, SessionTiming};
 use crate::lease::store::LeaseStore;
@@ -52,20 +53,17 @@ impl Bridge {
         let aws = Aws::load(connections(&config), credentials).await;
         let metrics = Metrics::new();
         let patience = Patience::at_start(&*machine);
+        let memory_limit = usize::try_from(config.worker.memory_limit_bytes).unwrap_or(usize::MAX);
+        let budget = Budget::new(memory_limit);
 
         let mut pipelines = Vec::new();
         for settings in &config.pipelines {
-            pipelines.push(Arc::new(pipeline(&aws, settings.clone(), &patience, &metrics).await?));
+            let part = budget.part(memory_limit / config.pipelines.len());
+            pipelines.push(Arc::new(pipeline(&aws, settings.clone(), &patience, &metrics, part).await?));
         }
         let store = lease_store(&aws, &config, &machine, &patience, &pipelines).await?;
 
-        let shared = Shared::new(
-            machine,
-            store,
-            config.worker.memory_limit_bytes,
-            config.lease_table.checkpoint_interval,
-            metrics,
-        );
+        let shared = Shared::new(machine, store, budget, config.lease_table.checkpoint_interval, metrics);
         let settings = WorkerSettings {
             identity: Identity {
                 id: config.worker.id.clone(),
@@ -101,6 +99,7 @@ async fn pipeline(
     settings: config::Pipeline,
     patience: &Patience<'_>,
     metrics: &Metrics,
+    budget: Budget,
 ) -> Result<Pipeline, StartError> {
     let section = source_section(&settings.name);
     let connection = &settings.source.connection;
@@ -116,7 +115,7 @@ async fn pipeline(
         sink_arn: target.arn,
         max_record_bytes: target.max_record_bytes,
     };
-    Ok(Pipeline::new(settings, ends, Arc::new(source), Arc::new(kinesis), metrics))
+    Ok(Pipeline::new(settings, ends, Arc::new(source), Arc::new(kinesis), metrics, budget))
 }
 
 /// Makes sure of the lease table, once every pipeline is known to be the one that it says it is.

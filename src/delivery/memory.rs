@@ -1,5 +1,6 @@
-//! The memory budget: how many bytes of changes the whole process may hold (P5). A reader reserves before it asks for
-//! a page, splits the reservation among the page's changes, and each change gives its part back when it is done.
+//! Memory budgets: how many bytes of changes may be held (P5). A reader reserves before it asks for a page, splits the
+//! reservation among the page's changes, and each change gives its part back when it is done. A budget may be part of a
+//! larger one, so that a pipeline that cannot deliver leaves room for the others, and so for a shard in its pipeline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +19,8 @@ struct State {
     used: AtomicUsize,
     /// Bytes held beyond the limit, by pages that turned out larger than what was reserved for them.
     overdraft: AtomicUsize,
+    /// What is held here is held there too.
+    whole: Option<Budget>,
 }
 
 /// Bytes held of a budget, given back when dropped.
@@ -29,13 +32,18 @@ pub struct Reservation {
 
 impl Budget {
     pub fn new(limit_bytes: usize) -> Self {
+        Self::with(limit_bytes, None)
+    }
+
+    /// A part of this budget with a limit of its own; parts may add up to more than the whole.
+    pub fn part(&self, limit_bytes: usize) -> Self {
+        Self::with(limit_bytes.min(self.0.limit), Some(self.clone()))
+    }
+
+    fn with(limit_bytes: usize, whole: Option<Budget>) -> Self {
         let limit = limit_bytes.clamp(1, Semaphore::MAX_PERMITS);
-        Budget(Arc::new(State {
-            limit,
-            room: Semaphore::new(limit),
-            used: AtomicUsize::new(0),
-            overdraft: AtomicUsize::new(0),
-        }))
+        let (room, used, overdraft) = (Semaphore::new(limit), AtomicUsize::new(0), AtomicUsize::new(0));
+        Budget(Arc::new(State { limit, room, used, overdraft, whole }))
     }
 
     /// Bytes held at present.
@@ -47,31 +55,50 @@ impl Budget {
         self.0.limit
     }
 
-    /// Waits until `bytes` fit under the limit and takes them; never more than the whole limit.
+    /// This budget and those it is a part of, the smallest first: the order in which room is taken everywhere.
+    fn levels(&self) -> impl Iterator<Item = &State> {
+        std::iter::successors(Some(&*self.0), |state| state.whole.as_ref().map(|whole| &*whole.0))
+    }
+
+    /// Waits until `bytes` fit under every limit and takes them; never more than this budget's whole limit. Given up
+    /// while it waits, it holds nothing.
     pub async fn reserve(&self, bytes: usize) -> Reservation {
         let bytes = bytes.min(self.0.limit);
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if let Ok(permit) = self.0.room.acquire_many(permits).await {
-            permit.forget();
+        let mut taken = Vec::new();
+        for level in self.levels() {
+            // The semaphores are never closed.
+            taken.extend(level.room.acquire_many(permits).await);
         }
-        self.0.used.fetch_add(bytes, Ordering::AcqRel);
+        taken.into_iter().for_each(tokio::sync::SemaphorePermit::forget);
+        for level in self.levels() {
+            level.used.fetch_add(bytes, Ordering::AcqRel);
+        }
         Reservation { budget: self.clone(), bytes }
     }
 
     fn overdraw(&self, bytes: usize) {
-        self.0.used.fetch_add(bytes, Ordering::AcqRel);
-        self.0.overdraft.fetch_add(bytes, Ordering::AcqRel);
+        for level in self.levels() {
+            level.used.fetch_add(bytes, Ordering::AcqRel);
+            level.overdraft.fetch_add(bytes, Ordering::AcqRel);
+        }
     }
 
+    fn give_back(&self, bytes: usize) {
+        self.levels().for_each(|level| level.give_back(bytes));
+    }
+}
+
+impl State {
     /// Gives bytes back, to the overdraft first.
     fn give_back(&self, bytes: usize) {
-        self.0.used.fetch_sub(bytes, Ordering::AcqRel);
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
         let mut repaid = 0;
-        let _ = self.0.overdraft.fetch_update(Ordering::AcqRel, Ordering::Acquire, |overdraft| {
+        let _ = self.overdraft.fetch_update(Ordering::AcqRel, Ordering::Acquire, |overdraft| {
             repaid = overdraft.min(bytes);
             Some(overdraft - repaid)
         });
-        self.0.room.add_permits(bytes - repaid);
+        self.room.add_permits(bytes - repaid);
     }
 }
 
@@ -142,5 +169,29 @@ mod tests {
         drop(grown);
         let next = next.await;
         assert_eq!((next.bytes, budget.used()), (100, 100));
+    }
+
+    #[tokio::test]
+    async fn a_part_that_is_full_leaves_the_rest_to_the_others() {
+        let whole = Budget::new(100);
+        let (one, other) = (whole.part(60), whole.part(60));
+        let held = one.reserve(60).await;
+        {
+            let more = one.reserve(1);
+            tokio::pin!(more);
+            assert!(futures_util::poll!(&mut more).is_pending());
+        }
+        let theirs = other.reserve(40).await;
+        assert_eq!((one.used(), other.used(), whole.used()), (60, 40, 100));
+        {
+            // Room in its part, none in the whole: given up, it leaves no trace.
+            let more = other.reserve(10);
+            tokio::pin!(more);
+            assert!(futures_util::poll!(&mut more).is_pending());
+        }
+        drop(held);
+        drop(theirs);
+        let all = other.reserve(60).await;
+        assert_eq!((all.bytes, whole.used()), (60, 60));
     }
 }

@@ -13,8 +13,8 @@ use crate::machine::{Machine, MonoTime, timeout};
 
 /// The longest a PutRecords call may take.
 const PUT_TIMEOUT: Duration = Duration::from_secs(5);
-/// With less time than this before the session's deadline no call is begun.
-const LEAST_TIME: Duration = Duration::from_millis(50);
+/// With less time than this before the session's deadline no call is begun: one that is cut off is sent twice.
+const LEAST_TIME: Duration = Duration::from_millis(200);
 
 /// What became of one record.
 #[derive(Debug)]

@@ -120,6 +120,11 @@ impl ShardInlet {
         self.feeder.clone()
     }
 
+    /// Whether the writer sends nothing more of this shard.
+    pub fn is_halted(&self) -> bool {
+        self.progress.borrow().halted.is_some()
+    }
+
     /// Whether every submitted change is done.
     pub fn is_empty(&self) -> bool {
         self.feeder.open_changes() == 0

@@ -27,7 +27,9 @@ impl Listing {
     /// Whether the stream takes no more changes.
     pub fn is_disabled(&self) -> bool {
         match self {
-            Listing::Shards { status, .. } => matches!(status, StreamStatus::Disabled | StreamStatus::Disabling),
+            Listing::Shards { status, .. } => {
+                matches!(status, StreamStatus::Disabled | StreamStatus::Disabling)
+            }
             Listing::Gone => true,
         }
     }

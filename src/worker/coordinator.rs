@@ -58,7 +58,7 @@ pub struct Tenure {
     /// Who lived at the last look, and their ownership versions.
     membership: Vec<(Owner, u64)>,
     look_at: MonoTime,
-    /// Told when there is a reason to look before the next round.
+    /// Told when there is a reason to look at the leases at once.
     wake: Arc<Notify>,
     next_slot: u64,
     failures: Repeats,
@@ -135,7 +135,9 @@ impl Tenure {
                 biased;
                 () = stopped(shutdown) => return self.drain().await,
                 _ = heart.changed() => return TenureEnd::SessionLost,
-                _ = timeout(&*machine, ROUND, wake.notified()) => {}
+                woken = timeout(&*machine, ROUND, wake.notified()) => if woken.is_some() {
+                    self.look_at = MonoTime::default();
+                },
             }
         }
     }

@@ -28,6 +28,8 @@ use crate::stream::source::{ListShards, StreamSource};
 
 /// GetRecords calls under way at a time in one process.
 const GET_RECORDS_AT_A_TIME: usize = 64;
+/// What a GetRecords call may bring, reserved before it is made.
+pub const PAGE_BYTES: usize = 2 << 20;
 /// The longest any read of the source may take.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -35,6 +37,7 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Shared {
     pub machine: Arc<dyn Machine>,
     pub store: LeaseStore,
+    /// Changes in memory, of all pipelines.
     pub budget: Budget,
     pub get_records: Semaphore,
     /// Full listings: one DescribeStream call a second.
@@ -50,7 +53,7 @@ impl Shared {
     pub fn new(
         machine: Arc<dyn Machine>,
         store: LeaseStore,
-        memory_limit_bytes: u64,
+        budget: Budget,
         checkpoint_interval: Duration,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -58,7 +61,7 @@ impl Shared {
         Shared {
             machine,
             store,
-            budget: Budget::new(usize::try_from(memory_limit_bytes).unwrap_or(usize::MAX)),
+            budget,
             get_records: Semaphore::new(GET_RECORDS_AT_A_TIME),
             sweeps: Pacer::new(Duration::from_secs(1)),
             questions: Pacer::new(Duration::from_millis(250)),
@@ -87,6 +90,8 @@ pub struct Pipeline {
     pub source: Arc<dyn StreamSource>,
     pub sink: Arc<dyn KinesisSink>,
     pub metrics: PipelineMetrics,
+    /// This pipeline's part of the memory: one that cannot deliver leaves the others theirs.
+    budget: Budget,
     /// LATEST iterators taken by the first listing, for the shards' tasks to start with.
     latest: Mutex<BTreeMap<ShardKey, String>>,
 }
@@ -98,10 +103,16 @@ impl Pipeline {
         source: Arc<dyn StreamSource>,
         sink: Arc<dyn KinesisSink>,
         metrics: &Metrics,
+        budget: Budget,
     ) -> Self {
         let name: Arc<str> = settings.name.as_str().into();
         let metrics = metrics.pipeline(&name);
-        Pipeline { name, settings, ends, source, sink, metrics, latest: Mutex::default() }
+        Pipeline { name, settings, ends, source, sink, metrics, budget, latest: Mutex::default() }
+    }
+
+    /// A shard's part of the pipeline's memory: one with a key that cannot be delivered leaves room for the others.
+    pub fn shard_budget(&self) -> Budget {
+        self.budget.part((self.budget.limit() / 4).max(2 * PAGE_BYTES))
     }
 
     /// The ARN of this pipeline's stream with a label.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::pipeline::{Pipeline, READ_TIMEOUT, Shared};
+use super::pipeline::{PAGE_BYTES, Pipeline, READ_TIMEOUT, Shared};
 use crate::config::OnGap;
-use crate::delivery::memory::Reservation;
+use crate::delivery::memory::{Budget, Reservation};
 use crate::delivery::sink::PutEntry;
 use crate::delivery::writer::{Feeder, Submission};
 use crate::error::{ApiError, ErrorKind};
@@ -24,13 +24,11 @@ use crate::stream::page::{Page, StreamRecord};
 use crate::stream::reader::{Next, PageFacts, Reader, Trouble};
 use crate::stream::source::{IteratorPosition, ShardId};
 
-/// What a GetRecords call may bring, reserved before it is made.
-const PAGE_BYTES: usize = 2 << 20;
 /// What a buffered change costs besides its payload and key.
 const CHANGE_OVERHEAD_BYTES: usize = 256;
 /// Changes of one shard that may stand behind the first one not acknowledged. Those that are done hold no payload any
 /// more, but each still holds its place.
-const MAX_OPEN_CHANGES: u64 = 100_000;
+const MAX_OPEN_CHANGES: u64 = 20_000;
 
 /// How often a long wait shows that it is one.
 const TOUCH_EVERY: Duration = Duration::from_secs(10);
@@ -67,6 +65,7 @@ pub struct Reading {
     pub in_gap: bool,
     /// When this loop last moved, on the machine's clock in milliseconds.
     pub touched_ms: Arc<AtomicU64>,
+    budget: Budget,
     gone: GoneTest,
     failures: Repeats,
 }
@@ -100,6 +99,7 @@ impl Reading {
         };
         let iterator = start.latest_iterator.filter(|_| position == IteratorPosition::Latest);
         let encoder = pipeline.encoder(start.stream.clone());
+        let budget = pipeline.shard_budget();
         Reading {
             shared,
             pipeline,
@@ -112,6 +112,7 @@ impl Reading {
             last_read: start.checkpoint,
             in_gap: start.in_gap,
             touched_ms,
+            budget,
             gone: GoneTest::default(),
             failures: Repeats::default(),
         }
@@ -153,12 +154,12 @@ impl Reading {
 
     async fn get_records(&mut self, iterator: &str) -> Option<Event> {
         const API: &str = "GetRecords";
-        let shared = Arc::clone(&self.shared);
+        let (shared, budget) = (Arc::clone(&self.shared), self.budget.clone());
         let (machine, touched_ms) = (Arc::clone(&shared.machine), Arc::clone(&self.touched_ms));
         // Waiting for room is no standstill, however long it takes.
         let room = async {
             self.feeder.fewer_than(MAX_OPEN_CHANGES).await;
-            shared.budget.reserve(PAGE_BYTES).await
+            budget.reserve(PAGE_BYTES).await
         };
         let reservation = touching(&*machine, &touched_ms, room).await;
         let answer = {

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::support::Fake;
+use crate::support::items::KeySchema;
 use crate::support::judge::{Report, judge};
 use crate::support::payload::{Format, delivered};
-use crate::support::items::KeySchema;
 
 pub const TABLE: &str = "orders";
 pub const SINK: &str = "orders-cdc";
@@ -94,7 +94,8 @@ impl Stage {
 
     pub async fn try_start(&self, config: Config) -> Result<Running, StartError> {
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
-        let credentials = SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test"));
+        let credentials =
+            SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test"));
         let bridge = Bridge::prepare(config, Some(credentials)).await?;
         let (stop, stopped) = watch::channel(false);
         Ok(Running { stop, task: tokio::spawn(bridge.run(stopped)) })
@@ -109,7 +110,14 @@ impl Stage {
     pub async fn all_arrive(&self) {
         self.fake
             .wait_until("every change in Kinesis", |world| {
-                let report = judge(&world.changes(TABLE), &delivered(world.kinesis_stream(SINK), Format::DynamoDbJson));
+                // Judging holds the world up: not before it can be true.
+                if world.kinesis_stream(SINK).stored.len() < world.changes(TABLE).len() {
+                    return false;
+                }
+                let report = judge(
+                    &world.changes(TABLE),
+                    &delivered(world.kinesis_stream(SINK), Format::DynamoDbJson),
+                );
                 report.missing.is_empty()
             })
             .await;

@@ -22,7 +22,10 @@ async fn a_crash_loses_nothing_and_keeps_order() {
     let stage = Stage::with_shards(2);
     stage.write(1_000, 20);
     let bridge = stage.start(stage.plain()).await;
-    stage.fake.wait_until("some records", |world| world.kinesis_stream(crate::bridge::SINK).stored.len() > 100).await;
+    stage
+        .fake
+        .wait_until("some records", |world| world.kinesis_stream(crate::bridge::SINK).stored.len() > 100)
+        .await;
     bridge.kill().await;
     stage.write(200, 20);
     let bridge = stage.start(stage.plain()).await;
