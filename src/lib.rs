@@ -1,3 +1,52 @@
+//! `ddb-kinesis-bridge`: every change of a DynamoDB table, through its stream, into a Kinesis data stream; each item's
+//! changes in order, at least once, nothing lost. This page is the map of the code.
+//!
+//! ```text
+//!                    lease table (DynamoDB): sessions, shards, checkpoints
+//!                          ▲                                  ▲
+//!                          │ lease::store                     │ checkpoint
+//!   worker::coordinator ───┴── starts ──► worker::shard ──────┘
+//!                                           │    ▲ progress
+//!   DynamoDB stream ──► worker::reading ──► │    │
+//!     stream::source      stream::page      ▼    │
+//!                         record::envelope  delivery::writer ──► Kinesis data stream
+//!                                             lanes, put, watermark   delivery::sink
+//! ```
+//!
+//! # The promises
+//! Asserts, tests and documents cite them by number.
+//!
+//! - **P1 No loss.** A checkpoint never passes a change that Kinesis has not acknowledged, save those that
+//!   `start = "latest"` or a filter leaves out ([`delivery::watermark`]).
+//! - **P2 Order.** For each item, first deliveries appear in stream order. A lane is (stream shard, partition key); one
+//!   record of a lane is in flight at most, and no PutRecords call holds a lane twice ([`delivery::lanes`]).
+//! - **P3 Lineage.** A shard is read only once its parents are stored as finished ([`lease::plan`], [`lease::store`]).
+//! - **P4 Fencing.** A worker sends nothing past its session's deadline; every lease write is conditional on owner, epoch
+//!   and revision ([`lease::session`], [`lease::store`]).
+//! - **P5 Bounded.** Every buffer has a limit; reading pauses before memory grows ([`delivery::memory`]).
+//! - **P6 Monotone.** A shard's checkpoint only moves forward.
+//! - **P7 Honest.** What could not be kept is counted, logged and stored in the lease table; never silent.
+//!
+//! # One change's journey
+//! 1. [`stream::reader`] decides when to ask; `worker::reading` asks: GetRecords returns a page as raw bytes.
+//! 2. [`stream::page`] finds each record's parts in those bytes; images stay unparsed slices.
+//! 3. [`record::envelope`] writes partition key and payload in one pass.
+//! 4. [`delivery::lanes`]: the change joins its key's lane; the heads of idle lanes form batches.
+//! 5. [`delivery::writer`] and [`delivery::put`]: PutRecords, shared by all shards of a pipeline; failed entries are
+//!    sent again, and nothing else of their lane moves meanwhile.
+//! 6. [`delivery::watermark`]: acknowledgements come in any order; the contiguous prefix is the checkpoint.
+//! 7. `worker::shard` and [`lease::store`]: the checkpoint goes to the lease table, conditional on owner and epoch.
+//!
+//! At a shard's end its lanes empty, then one transaction makes its row a finished one and adds its children's.
+//!
+//! # Decisions and effects
+//! Pure, with time and randomness handed in: `stream::{page, reader, lineage}`, `record`, `delivery::{lanes, watermark}`,
+//! `lease::{row, liveness, plan}`, `retry`, `ops::repeats`. A thin shell runs them (`worker`, `delivery::writer`,
+//! `lease::session`) over four ports: [`stream::source::StreamSource`], [`delivery::sink::KinesisSink`],
+//! [`lease::table::LeaseTable`] and [`machine::Machine`]. The worker takes clock, tasks and randomness from the last
+//! alone (`clippy.toml` sees to it), so that the whole of it runs in a simulation that replays from a seed
+//! (`tests/simulation`). [`aws`] implements the ports and holds nothing else; [`start`] puts all of it together.
+
 pub mod aws;
 pub mod cli;
 pub mod config;
@@ -7,7 +56,10 @@ pub mod delivery;
 pub mod demo;
 pub mod error;
 pub mod lease;
+pub mod machine;
 pub mod ops;
 pub mod record;
+pub mod retry;
+pub mod start;
 pub mod stream;
 pub mod worker;

@@ -1,1 +1,10 @@
-fn main() {}
+//! Arguments → configuration → run; see the library's `cli` module.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ddb_kinesis_bridge::cli;
+
+fn main() -> ExitCode {
+    cli::execute(cli::Arguments::parse())
+}

@@ -1,1 +1,26 @@
+//! The AWS side: adapters that implement the ports ([`StreamSource`](crate::stream::source::StreamSource),
+//! [`KinesisSink`](crate::delivery::sink::KinesisSink), [`LeaseTable`](crate::lease::table::LeaseTable)) over the AWS
+//! SDK, the clients they need, and the questions asked before a start. One request in, one answer or one classified
+//! [`ApiError`](crate::error::ApiError) out: no retries, no pacing, no decisions, which belong to the callers. Only
+//! [`probe`] waits for an endpoint that does not answer, since nothing else runs yet at that time.
 
+pub mod check;
+pub mod client;
+pub mod error;
+mod error_codes;
+mod expression;
+mod http;
+mod item;
+pub mod lease_table;
+mod only_aws;
+pub mod probe;
+mod raw_body;
+mod served_at;
+pub mod sink;
+pub mod source;
+
+pub use check::{Report, check};
+pub use client::{Aws, NoRegion};
+pub use lease_table::DynamoLeaseTable;
+pub use sink::KinesisStream;
+pub use source::DynamoStreams;

@@ -1,1 +1,8 @@
+//! Leases: who works on which shard, kept in one DynamoDB table.
+
+pub mod liveness;
+pub mod plan;
+pub mod row;
+pub mod session;
+pub mod store;
 pub mod table;

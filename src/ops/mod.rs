@@ -1,1 +1,7 @@
+//! Operations: what the process shows of itself while it runs. It reports; it never decides anything about the data.
 
+pub mod health;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+pub mod repeats;

@@ -1,39 +1,168 @@
+//! A stream record's sequence number: its place in the history of a table.
+//!
+//! It is a string of decimal digits that is compared as an integer. AWS writes 21 to 40 digits, emulators up to
+//! 56, so no machine integer holds it. It never does arithmetic: a position is only compared and handed back.
+
+use std::cmp::Ordering;
 use std::fmt;
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SequenceNumber(std::sync::Arc<str>);
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A sequence number, kept exactly as the service wrote it.
+///
+/// Comparison, equality and hashing are by value: leading zeros do not count, though [`as_str`](Self::as_str) and
+/// `Display` give them back, because the service must be asked with the spelling it gave out.
+///
+/// The digits are shared (`Arc<str>`): one number is held by the lane, the watermark and the lease row at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SequenceNumber(Arc<str>);
+
 impl SequenceNumber {
-    pub fn parse(s: &str) -> Result<Self, String> {
-        Ok(SequenceNumber(s.into()))
+    /// Reads a sequence number: one or more of the digits 0 to 9, and nothing else.
+    pub fn parse(text: &str) -> Result<Self, SequenceNumberError> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(SequenceNumberError { text: text.to_owned() });
+        }
+        Ok(Self(Arc::from(text)))
     }
+
+    /// The digits as the service wrote them.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The digits that count: without leading zeros, empty for zero.
+    fn significant(&self) -> &str {
+        self.0.trim_start_matches('0')
+    }
 }
+
+impl Ord for SequenceNumber {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (left, right) = (self.significant(), other.significant());
+        left.len().cmp(&right.len()).then_with(|| left.cmp(right))
+    }
+}
+
+impl PartialOrd for SequenceNumber {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for SequenceNumber {
+    fn eq(&self, other: &Self) -> bool {
+        self.significant() == other.significant()
+    }
+}
+
+impl Eq for SequenceNumber {}
+
+impl Hash for SequenceNumber {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.significant().hash(state);
+    }
+}
+
 impl fmt::Display for SequenceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
-impl PartialOrd for SequenceNumber {
-    fn partial_cmp(&self, o: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(o))
+
+impl std::str::FromStr for SequenceNumber {
+    type Err = SequenceNumberError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
     }
 }
-impl Ord for SequenceNumber {
-    fn cmp(&self, o: &Self) -> std::cmp::Ordering {
-        let a = self.0.trim_start_matches('0');
-        let b = o.0.trim_start_matches('0');
-        a.len().cmp(&b.len()).then(a.cmp(b))
+
+impl TryFrom<String> for SequenceNumber {
+    type Error = SequenceNumberError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
     }
 }
-impl serde::Serialize for SequenceNumber {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&self.0)
+
+impl From<SequenceNumber> for String {
+    fn from(number: SequenceNumber) -> Self {
+        number.as_str().to_owned()
     }
 }
-impl<'de> serde::Deserialize<'de> for SequenceNumber {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let s = String::deserialize(d)?;
-        SequenceNumber::parse(&s).map_err(serde::de::Error::custom)
+
+/// A text that is no sequence number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is not a sequence number: expected one or more decimal digits, as DynamoDB Streams writes them, \
+     such as 100000000003498069978"
+)]
+pub struct SequenceNumberError {
+    text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number(text: &str) -> SequenceNumber {
+        SequenceNumber::parse(text).expect("the test writes digits")
+    }
+
+    fn hash(number: &SequenceNumber) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        number.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn orders_as_integers_whatever_the_length() {
+        assert!(number("9") < number("10"));
+        assert!(number("100000000003498069978") < number("100000000003498069979"));
+        let emulator = "49".repeat(28);
+        assert!(number(&"9".repeat(40)) < number(&emulator));
+    }
+
+    #[test]
+    fn leading_zeros_do_not_count_but_are_kept() {
+        assert_eq!(number("007"), number("7"));
+        assert_eq!(number("000"), number("0"));
+        assert_eq!(hash(&number("007")), hash(&number("7")));
+        assert!(number("0100") > number("99"));
+        assert_eq!(number("007").to_string(), "007");
+    }
+
+    #[test]
+    fn refuses_all_but_digits_and_shows_what_it_got() {
+        for text in ["", " 1", "1 ", "+1", "-1", "1.0", "1e3", "٣", "LATEST"] {
+            let error = SequenceNumber::parse(text).expect_err(text);
+            assert!(error.to_string().starts_with(&format!("`{text}` is not a sequence number")), "{error}");
+        }
+    }
+
+    #[test]
+    fn is_a_string_to_serde() {
+        let json = r#""000123456789012345678901""#;
+        let read: SequenceNumber = serde_json::from_str(json).expect("digits");
+        assert_eq!(read.as_str(), "000123456789012345678901");
+        assert_eq!(serde_json::to_string(&read).expect("a string"), json);
+        assert!(serde_json::from_str::<SequenceNumber>(r#""12x""#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_integers(a: u128, b: u128, zeros in 0_usize..4) {
+            let (left, right) = (number(&a.to_string()), number(&format!("{}{b}", "0".repeat(zeros))));
+            prop_assert_eq!(left.cmp(&right), a.cmp(&b));
+            prop_assert_eq!(left == right, a == b);
+        }
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::arn::StreamArn;
 use super::sequence::SequenceNumber;
 use crate::error::ApiError;
-use crate::record::KeySchema;
+use crate::record::key::KeySchema;
 
 /// A stream shard's id, `shardId-<epoch ms>-<hex>` on AWS; emulators write other forms.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

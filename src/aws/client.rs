@@ -1,0 +1,197 @@
+//! The SDK's clients: one for each service and [`Connection`]. It owns what they have in common: the environment and
+//! profile read once, one HTTP client, time limits on every call, and the SDK's retries off. The worker has the one
+//! retry policy; a conditional write that the SDK sent twice would take its own success for somebody else's.
+
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+
+use super::http;
+use super::sink::KinesisStream;
+use super::source::DynamoStreams;
+use crate::config::{Connection, StreamName};
+
+/// How we name ourselves to AWS: in the user agent and as the session of an assumed role.
+const APP_NAME: &str = "ddb-kinesis-bridge";
+
+/// Limit on opening a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Limit on one call from its first byte to the answer's last, where the port's method takes no limit of its own.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all clients share.
+#[derive(Debug)]
+pub struct Aws {
+    base: SdkConfig,
+}
+
+/// No Region is configured for a part of the configuration, and the SDK found none either.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{section}: {}; {}", NoRegion::WHAT, NoRegion::REMEDY)]
+pub struct NoRegion {
+    /// Which part of the configuration needs it.
+    pub section: String,
+}
+
+impl NoRegion {
+    pub(super) const WHAT: &str = "no AWS Region";
+    pub(super) const REMEDY: &str = "set `region` there, AWS_REGION in the environment, or `region` in the AWS profile \
+                                     (an emulator needs one too; any will do)";
+}
+
+impl Aws {
+    /// Reads the SDK's environment variables and profile files. `connections` are all that will be used: where each has
+    /// its own Region, the instance metadata service is not asked for one, which takes seconds off EC2.
+    /// `credentials` stand in for the SDK's own search for them.
+    pub async fn load<'a>(
+        connections: impl IntoIterator<Item = &'a Connection>,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Aws {
+        let http_client = http::client();
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client)
+            .app_name(AppName::new(APP_NAME).expect("the name holds only letters and hyphens"))
+            .timeout_config(time_limits(CALL_TIMEOUT));
+        let loader = match credentials {
+            Some(credentials) => loader.credentials_provider(credentials),
+            None => loader,
+        };
+        let loader = match spare_region(connections) {
+            Some(region) => loader.region(
+                RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+                    .or_else(ProfileFileRegionProvider::new())
+                    .or_else(region),
+            ),
+            None => loader,
+        };
+        Aws { base: loader.load().await }
+    }
+
+    /// A client for tables.
+    pub async fn dynamodb(
+        &self,
+        section: &str,
+        connection: &Connection,
+    ) -> Result<aws_sdk_dynamodb::Client, NoRegion> {
+        let config = self.config(section, connection).await?;
+        let mut builder = aws_sdk_dynamodb::config::Builder::from(&config);
+        if let Some(url) = &connection.endpoint_url {
+            builder.set_endpoint_url(Some(url.clone()));
+        }
+        Ok(aws_sdk_dynamodb::Client::from_conf(builder.build()))
+    }
+
+    /// A client for table streams.
+    pub async fn dynamodb_streams(
+        &self,
+        section: &str,
+        connection: &Connection,
+    ) -> Result<aws_sdk_dynamodbstreams::Client, NoRegion> {
+        let config = self.config(section, connection).await?;
+        let mut builder = aws_sdk_dynamodbstreams::config::Builder::from(&config);
+        if let Some(url) = &connection.endpoint_url {
+            builder.set_endpoint_url(Some(url.clone()));
+        }
+        Ok(aws_sdk_dynamodbstreams::Client::from_conf(builder.build()))
+    }
+
+    /// A client for Kinesis.
+    pub async fn kinesis(
+        &self,
+        section: &str,
+        connection: &Connection,
+    ) -> Result<aws_sdk_kinesis::Client, NoRegion> {
+        let config = self.config(section, connection).await?;
+        let mut builder = aws_sdk_kinesis::config::Builder::from(&config);
+        if let Some(url) = &connection.endpoint_url {
+            builder.set_endpoint_url(Some(url.clone()));
+        }
+        Ok(aws_sdk_kinesis::Client::from_conf(builder.build()))
+    }
+
+    /// A pipeline's source.
+    pub async fn source(&self, section: &str, connection: &Connection) -> Result<DynamoStreams, NoRegion> {
+        let streams = self.dynamodb_streams(section, connection).await?;
+        Ok(DynamoStreams::new(streams, self.dynamodb(section, connection).await?))
+    }
+
+    /// A pipeline's sink.
+    pub async fn sink(
+        &self,
+        section: &str,
+        connection: &Connection,
+        stream: &StreamName,
+    ) -> Result<KinesisStream, NoRegion> {
+        Ok(KinesisStream::new(self.kinesis(section, connection).await?, stream.clone()))
+    }
+
+    /// The base with a connection's Region and role, and no retries.
+    async fn config(&self, section: &str, connection: &Connection) -> Result<SdkConfig, NoRegion> {
+        let region = connection.region.clone().map(Region::new).or_else(|| self.base.region().cloned());
+        let region = region.ok_or_else(|| NoRegion { section: section.to_owned() })?;
+        let mut builder = self.base.to_builder().region(region.clone()).retry_config(RetryConfig::disabled());
+        if let Some(role_arn) = &connection.role_arn {
+            let provider = self.assumed_role(role_arn, connection.external_id.as_deref(), region).await;
+            builder = builder.credentials_provider(provider);
+        }
+        Ok(builder.build())
+    }
+
+    /// Credentials of a role, asked for with the base's credentials. The SDK's own few retries stay on here: asking
+    /// twice for temporary credentials harms nothing.
+    async fn assumed_role(
+        &self,
+        role_arn: &str,
+        external_id: Option<&str>,
+        region: Region,
+    ) -> SharedCredentialsProvider {
+        let mut role =
+            AssumeRoleProvider::builder(role_arn).configure(&self.base).region(region).session_name(APP_NAME);
+        if let Some(external_id) = external_id {
+            role = role.external_id(external_id);
+        }
+        SharedCredentialsProvider::new(role.build().await)
+    }
+}
+
+/// The limits of one call. The connect timeout is the same everywhere, since the HTTP client keeps a pool of
+/// connections for each.
+pub(super) fn time_limits(call: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(call)
+        .operation_timeout(call)
+        .build()
+}
+
+/// A Region for the SDK to fall back on, where no connection needs the one from its chain.
+fn spare_region<'a>(connections: impl IntoIterator<Item = &'a Connection>) -> Option<Region> {
+    let regions: Option<Vec<&String>> =
+        connections.into_iter().map(|connection| connection.region.as_ref()).collect();
+    regions?.first().map(|region| Region::new((*region).clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_region(region: Option<&str>) -> Connection {
+        Connection { region: region.map(str::to_owned), ..Connection::default() }
+    }
+
+    #[test]
+    fn a_spare_region_only_where_all_have_their_own() {
+        let (one, two, none) = (in_region(Some("eu-west-1")), in_region(Some("us-east-1")), in_region(None));
+        assert_eq!(spare_region([&one, &two]), Some(Region::new("eu-west-1")));
+        assert_eq!(spare_region([&one, &none]), None);
+        assert_eq!(spare_region([]), None);
+    }
+}

@@ -1,0 +1,90 @@
+//! One PutRecords call and what became of each of its records. A call that no retry can mend is halved until the record
+//! that spoils it stands alone, so that one record never holds up the others (DESIGN, "unmendable whole call").
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::lanes::Sent;
+use super::sink::{KinesisSink, Placement, PutEntry};
+use crate::error::{ApiError, ErrorKind};
+use crate::machine::{Machine, MonoTime, timeout};
+
+/// The longest a PutRecords call may take.
+const PUT_TIMEOUT: Duration = Duration::from_secs(5);
+/// With less time than this before the session's deadline no call is begun: one that is cut off is sent twice.
+const LEAST_TIME: Duration = Duration::from_millis(200);
+
+/// What became of one record.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Kinesis has it.
+    Placed(Placement),
+    /// It is to be sent again.
+    Failed(ApiError),
+    /// Kinesis refuses this very record, and would again.
+    Refused(ApiError),
+    /// The session's deadline came first; it was not sent.
+    NotSent,
+}
+
+/// What a call needs.
+#[derive(Clone)]
+pub struct Putter {
+    pub sink: Arc<dyn KinesisSink>,
+    pub machine: Arc<dyn Machine>,
+    /// Until when this worker may send (P4); moves on with each heartbeat.
+    pub deadline: watch::Receiver<MonoTime>,
+}
+
+impl Putter {
+    /// How long a call begun now may take; `None` when none may be begun.
+    pub fn time_left(&self) -> Option<Duration> {
+        let left = self.deadline.borrow().since(self.machine.now());
+        (left >= LEAST_TIME).then(|| left.min(PUT_TIMEOUT))
+    }
+
+    /// Sends the batch; one outcome a record, in order.
+    pub async fn put(&self, batch: &[Sent]) -> Vec<Outcome> {
+        let entries: Vec<PutEntry> = batch.iter().map(|sent| sent.entry.clone()).collect();
+        let mut outcomes = Vec::with_capacity(entries.len());
+        // Halves still to be sent, the first on top: outcomes come out in the entries' order.
+        let mut parts = vec![entries.as_slice()];
+        while let Some(part) = parts.pop() {
+            let Some(limit) = self.time_left() else {
+                outcomes.extend(part.iter().map(|_| Outcome::NotSent));
+                continue;
+            };
+            match self.call(part, limit).await {
+                Ok(results) => outcomes.extend(results),
+                Err(error) if error.kind == ErrorKind::Invalid && part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.push(second);
+                    parts.push(first);
+                }
+                Err(error) if error.kind == ErrorKind::Invalid => outcomes.push(Outcome::Refused(error)),
+                Err(error) => outcomes.extend(part.iter().map(|_| Outcome::Failed(error.clone()))),
+            }
+        }
+        outcomes
+    }
+
+    async fn call(&self, part: &[PutEntry], limit: Duration) -> Result<Vec<Outcome>, ApiError> {
+        const API: &str = "PutRecords";
+        let results = timeout(&*self.machine, limit, self.sink.put_records(part, limit))
+            .await
+            .unwrap_or_else(|| Err(ApiError::timeout(API, limit)))?;
+        if results.len() != part.len() {
+            let message = format!("{} results for {} records", results.len(), part.len());
+            return Err(ApiError::new(API, ErrorKind::Transient, "UnexpectedAnswer", message));
+        }
+        let outcome = |result| match result {
+            Ok(placement) => Outcome::Placed(placement),
+            Err(super::sink::EntryError { kind, code, message }) => {
+                Outcome::Failed(ApiError::new(API, kind, code, message))
+            }
+        };
+        Ok(results.into_iter().map(outcome).collect())
+    }
+}

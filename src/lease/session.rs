@@ -1,0 +1,255 @@
+//! The session: this worker's life as others see it. It keeps one row moving with heartbeats and says until when the
+//! worker may act on its leases (P4): counted on the monotonic clock from before each heartbeat was sent, less a margin.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::row::{Owner, SessionRow};
+use super::store::{CALL_TIMEOUT, LeaseStore};
+use crate::error::{ApiError, ErrorKind};
+use crate::machine::{Machine, MonoTime, timeout};
+use crate::ops::repeats::Repeats;
+use crate::retry::Retry;
+
+/// How sessions are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionTiming {
+    pub heartbeat_interval: Duration,
+    /// How long a counter must stand still before its worker counts as dead.
+    pub failover_time: Duration,
+}
+
+impl SessionTiming {
+    /// How long after a heartbeat was sent its worker may act: the failover time less a fifth (2 s of 10).
+    pub fn may_act_for(&self) -> Duration {
+        self.failover_time - self.failover_time / 5
+    }
+}
+
+/// What a worker tells in its row besides its being alive.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub id: String,
+    pub host: String,
+    pub pipelines: Vec<String>,
+}
+
+/// Why no session could be begun.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error(
+        "worker id {id:?} is in use: its session row in the lease table is moving (host {host}). Give each worker an id \
+         of its own in [worker] id, or leave the id out"
+    )]
+    IdInUse { id: String, host: String },
+}
+
+/// The figures that the next heartbeat carries; shared with the worker's tasks.
+#[derive(Debug, Default)]
+pub struct Figures {
+    pub load: AtomicU64,
+    pub draining: AtomicBool,
+    ownership_version: AtomicU64,
+    beat_now: Notify,
+}
+
+impl Figures {
+    /// A lease was taken or given up: others learn it with a heartbeat sent soon.
+    pub fn ownership_changed(&self) {
+        self.ownership_version.fetch_add(1, Ordering::AcqRel);
+        self.beat_now.notify_one();
+    }
+}
+
+/// A session that has begun. [`Session::keep`] is its task.
+pub struct Session {
+    pub me: Owner,
+    pub figures: Arc<Figures>,
+    /// Until when this worker may act on its leases.
+    pub deadline: watch::Receiver<MonoTime>,
+    row: SessionRow,
+    store: LeaseStore,
+    machine: Arc<dyn Machine>,
+    timing: SessionTiming,
+    deadline_sender: watch::Sender<MonoTime>,
+}
+
+impl Session {
+    /// Begins a session. A row left under this id is watched for `failover_time`: a moving one is refused, one that
+    /// stands still is seized. Passing errors are retried for as long as they last.
+    pub async fn begin(
+        store: LeaseStore,
+        machine: Arc<dyn Machine>,
+        timing: SessionTiming,
+        identity: &Identity,
+    ) -> Result<Self, SessionError> {
+        let mut retry = Retry::new(Duration::from_millis(200), Duration::from_secs(5));
+        let mut failures = Repeats::default();
+        let mut row = new_row(&*machine, identity);
+        let mut standing = None;
+        loop {
+            row.counter += 1;
+            let sent = machine.now();
+            let step = Self::try_begin(&store, &*machine, timing, identity, &row, &mut standing).await;
+            match step {
+                Ok(Step::Begun) => {
+                    let (deadline_sender, deadline) = watch::channel(sent + timing.may_act_for());
+                    let me = Owner { id: identity.id.clone(), incarnation: row.incarnation.clone() };
+                    let figures = Arc::default();
+                    return Ok(Session {
+                        me,
+                        figures,
+                        deadline,
+                        row,
+                        store,
+                        machine,
+                        timing,
+                        deadline_sender,
+                    });
+                }
+                Ok(Step::Watch) => {
+                    machine.sleep(Duration::from_millis(500).min(timing.failover_time / 4)).await
+                }
+                Ok(Step::Moving(host)) => {
+                    return Err(SessionError::IdInUse { id: identity.id.clone(), host });
+                }
+                Err(error) => {
+                    if let Some(times) = failures.happened(machine.now()) {
+                        tracing::warn!(times, "begin a session: {error}");
+                    }
+                    machine.sleep(retry.next(machine.random())).await;
+                }
+            }
+        }
+    }
+
+    async fn try_begin(
+        store: &LeaseStore,
+        machine: &dyn Machine,
+        timing: SessionTiming,
+        identity: &Identity,
+        row: &SessionRow,
+        standing: &mut Option<Standing>,
+    ) -> Result<Step, ApiError> {
+        let sent = machine.now();
+        let sessions = store.sessions().await?;
+        let found = sessions.into_iter().find(|(id, _)| *id == identity.id).map(|(_, row)| row);
+        let over = match found {
+            None => None,
+            // An earlier attempt of this very start, whose answer was lost.
+            Some(own) if own.incarnation == row.incarnation => {
+                return store.heartbeat(&identity.id, row, CALL_TIMEOUT).await.map(|()| Step::Begun);
+            }
+            Some(other) => {
+                let watched = standing.take().filter(|seen| seen.row.incarnation == other.incarnation);
+                match watched {
+                    Some(seen) if seen.row.counter == other.counter => {
+                        let dead = sent >= seen.since + timing.failover_time;
+                        *standing = Some(seen);
+                        if !dead {
+                            return Ok(Step::Watch);
+                        }
+                        Some(other)
+                    }
+                    // Once may be a last heartbeat that was still on its way when its worker was killed.
+                    Some(seen) if seen.moved => return Ok(Step::Moving(other.host)),
+                    watched => {
+                        if watched.is_none() {
+                            tracing::info!(
+                                worker = identity.id,
+                                seconds = timing.failover_time.as_secs_f64(),
+                                "a session under this worker's id exists: watching whether it moves"
+                            );
+                        }
+                        *standing =
+                            Some(Standing { row: other, since: machine.now(), moved: watched.is_some() });
+                        return Ok(Step::Watch);
+                    }
+                }
+            }
+        };
+        match store.begin_session(&identity.id, row, over.as_ref()).await {
+            Ok(()) => Ok(Step::Begun),
+            // Somebody moved in between: look again.
+            Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(Step::Watch),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends heartbeats until the session is lost: declared dead by others, its id seized, or its row deleted.
+    pub async fn keep(mut self) {
+        let mut retry = Retry::new(Duration::from_millis(50), self.timing.heartbeat_interval / 2);
+        let mut failures = Repeats::default();
+        let mut pause = self.timing.heartbeat_interval;
+        loop {
+            self.pause(pause).await;
+            self.row.counter += 1;
+            self.row.load = self.figures.load.load(Ordering::Acquire);
+            self.row.draining = self.figures.draining.load(Ordering::Acquire);
+            self.row.ownership_version = self.figures.ownership_version.load(Ordering::Acquire);
+            let sent = self.machine.now();
+            let limit = self.timing.heartbeat_interval.max(Duration::from_millis(500)).min(CALL_TIMEOUT);
+            match self.store.heartbeat(&self.me.id, &self.row, limit).await {
+                Ok(()) => {
+                    retry.succeeded();
+                    if let Some(times) = failures.over() {
+                        tracing::info!(times, "heartbeats succeed again");
+                    }
+                    self.deadline_sender.send_replace(sent + self.timing.may_act_for());
+                    pause = self.timing.heartbeat_interval;
+                }
+                Err(error) if error.kind == ErrorKind::ConditionFailed => {
+                    tracing::warn!(worker = self.me.id, "the session was ended by another worker or by hand");
+                    return;
+                }
+                Err(error) => {
+                    if let Some(times) = failures.happened(self.machine.now()) {
+                        tracing::warn!(times, "heartbeat: {error}");
+                    }
+                    pause = retry.next(self.machine.random());
+                }
+            }
+        }
+    }
+
+    /// Waits for the next heartbeat's time, or for a reason to send it early, but never less than a tenth of the time:
+    /// many leases taken in a row cost few heartbeats.
+    async fn pause(&self, pause: Duration) {
+        let least = pause / 10;
+        self.machine.sleep(least).await;
+        timeout(&*self.machine, pause - least, self.figures.beat_now.notified()).await;
+    }
+}
+
+/// The row found under this worker's id, and since when it stands still.
+struct Standing {
+    row: SessionRow,
+    since: MonoTime,
+    /// Whether its counter has moved once already.
+    moved: bool,
+}
+
+enum Step {
+    Begun,
+    /// Look again soon.
+    Watch,
+    /// The row moves: another worker, on this host, uses the id.
+    Moving(String),
+}
+
+fn new_row(machine: &dyn Machine, identity: &Identity) -> SessionRow {
+    SessionRow {
+        incarnation: format!("{:016x}{:016x}", machine.random(), machine.random()),
+        counter: 0,
+        host: identity.host.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at_ms: machine.wall_ms(),
+        load: 0,
+        pipelines: identity.pipelines.clone(),
+        draining: false,
+        ownership_version: 0,
+    }
+}

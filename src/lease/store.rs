@@ -1,0 +1,368 @@
+//! The lease store: which conditional writes make up a heartbeat, a take, a checkpoint, a finish (P3, P4, P6). It keeps
+//! no state and retries nothing: a caller that tries again does so with a new revision.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_dynamo::{AttributeValue, Item};
+
+use super::row::{
+    BadRow, FINISHED_PREFIX, FinishedRow, Owner, SHARD_PREFIX, STREAM, SessionRow, ShardKey, ShardRow,
+    StreamRow, WORKERS, attribute, decode, encode, pipeline_pk, sort_key,
+};
+use super::table::{Clause, Effect, LeaseTable, RowKey, RowWrite};
+use crate::error::ApiError;
+use crate::machine::{Machine, timeout};
+
+/// The longest a lease-table call may take.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A shard row with its key, as read.
+pub type ShardEntry = (ShardKey, Result<ShardRow, BadRow>);
+
+/// The lease table, in the terms of leases. Cheap to clone.
+#[derive(Clone)]
+pub struct LeaseStore {
+    table: Arc<dyn LeaseTable>,
+    machine: Arc<dyn Machine>,
+}
+
+impl LeaseStore {
+    pub fn new(table: Arc<dyn LeaseTable>, machine: Arc<dyn Machine>) -> Self {
+        LeaseStore { table, machine }
+    }
+
+    async fn call<T>(
+        &self,
+        api: &'static str,
+        limit: Duration,
+        call: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        timeout(&*self.machine, limit, call).await.unwrap_or_else(|| Err(ApiError::timeout(api, limit)))
+    }
+
+    async fn write(&self, write: RowWrite, limit: Duration) -> Result<Item, ApiError> {
+        self.call("UpdateItem", limit, self.table.write(&write)).await
+    }
+
+    async fn query(&self, pk: &str, prefix: &str) -> Result<Vec<Item>, ApiError> {
+        let mut rows = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let call = self.table.query(pk, prefix, after.as_deref());
+            let page = self.call("Query", CALL_TIMEOUT, call).await?;
+            rows.extend(page.rows);
+            after = page.last_evaluated;
+            if after.is_none() {
+                return Ok(rows);
+            }
+        }
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(
+        &self,
+        key: &RowKey,
+    ) -> Result<Option<Result<T, BadRow>>, ApiError> {
+        let item = self.call("GetItem", CALL_TIMEOUT, self.table.get(key)).await?;
+        Ok(item.map(|item| decode(&item)))
+    }
+
+    // --- sessions ---
+
+    /// All sessions, by worker id. A row that does not read is left out: its owner cannot be judged, nor taken from.
+    pub async fn sessions(&self) -> Result<Vec<(String, SessionRow)>, ApiError> {
+        let rows = self.query(WORKERS, "").await?;
+        let read = |item: &Item| decode::<SessionRow>(item).ok().map(|row| (sort_key(item).to_owned(), row));
+        Ok(rows.iter().filter_map(read).collect())
+    }
+
+    /// Stores a new session. `over` is the row of an earlier session under this id, seen to stand still.
+    pub async fn begin_session(
+        &self,
+        id: &str,
+        row: &SessionRow,
+        over: Option<&SessionRow>,
+    ) -> Result<(), ApiError> {
+        let key = session_key(id);
+        let conditions = match over {
+            None => vec![Clause::RowAbsent],
+            Some(seen) => same_heartbeat(seen),
+        };
+        let effect = Effect::Put(keyed(&key, encode(row)));
+        self.write(RowWrite { key, effect, conditions }, CALL_TIMEOUT).await.map(drop)
+    }
+
+    /// A heartbeat: the row's figures with a counter not used before. Fails with `ConditionFailed` when the session is
+    /// over: declared dead, or its id seized.
+    pub async fn heartbeat(&self, id: &str, row: &SessionRow, limit: Duration) -> Result<(), ApiError> {
+        let set = vec![
+            ("counter", attribute(&row.counter)),
+            ("load", attribute(&row.load)),
+            ("draining", attribute(&row.draining)),
+            ("ownership_version", attribute(&row.ownership_version)),
+        ];
+        let conditions = vec![
+            Clause::Equals("incarnation", attribute(&row.incarnation)),
+            Clause::Below("counter", row.counter),
+        ];
+        let effect = Effect::Update { set, remove: vec![] };
+        self.write(RowWrite { key: session_key(id), effect, conditions }, limit).await.map(drop)
+    }
+
+    /// Ends one's own session.
+    pub async fn end_session(&self, me: &Owner) -> Result<(), ApiError> {
+        let conditions = vec![Clause::Equals("incarnation", attribute(&me.incarnation))];
+        self.write(RowWrite { key: session_key(&me.id), effect: Effect::Delete, conditions }, CALL_TIMEOUT)
+            .await
+            .map(drop)
+    }
+
+    /// Declares a session dead whose counter stood still: its next heartbeat will fail.
+    pub async fn declare_dead(&self, id: &str, seen: &SessionRow) -> Result<(), ApiError> {
+        let conditions = same_heartbeat(seen);
+        self.write(RowWrite { key: session_key(id), effect: Effect::Delete, conditions }, CALL_TIMEOUT)
+            .await
+            .map(drop)
+    }
+
+    // --- the stream row ---
+
+    pub async fn stream_row(&self, pipeline: &str) -> Result<Option<Result<StreamRow, BadRow>>, ApiError> {
+        self.get(&stream_key(pipeline)).await
+    }
+
+    /// Stores a pipeline's first stream row, unless there is one.
+    pub async fn create_stream_row(&self, pipeline: &str, row: &StreamRow) -> Result<(), ApiError> {
+        let key = stream_key(pipeline);
+        let effect = Effect::Put(keyed(&key, encode(row)));
+        self.write(RowWrite { key, effect, conditions: vec![Clause::RowAbsent] }, CALL_TIMEOUT)
+            .await
+            .map(drop)
+    }
+
+    /// Changes the stream row from what was `seen` to `next`, which must carry a greater revision.
+    pub async fn update_stream_row(
+        &self,
+        pipeline: &str,
+        seen: &StreamRow,
+        next: &StreamRow,
+        limit: Duration,
+    ) -> Result<(), ApiError> {
+        let key = stream_key(pipeline);
+        let conditions = vec![
+            Clause::Equals("discovery_epoch", attribute(&seen.discovery_epoch)),
+            Clause::Equals("revision", attribute(&seen.revision)),
+        ];
+        let effect = Effect::Put(keyed(&key, encode(next)));
+        self.write(RowWrite { key, effect, conditions }, limit).await.map(drop)
+    }
+
+    // --- shards ---
+
+    /// All unfinished shards of a pipeline.
+    pub async fn shards(&self, pipeline: &str) -> Result<Vec<ShardEntry>, ApiError> {
+        let rows = self.query(&pipeline_pk(pipeline), SHARD_PREFIX).await?;
+        let read = |item: &Item| Some((ShardKey::from_sk(sort_key(item))?, decode(item)));
+        Ok(rows.iter().filter_map(read).collect())
+    }
+
+    pub async fn shard(
+        &self,
+        pipeline: &str,
+        key: &ShardKey,
+    ) -> Result<Option<Result<ShardRow, BadRow>>, ApiError> {
+        self.get(&key.row_key(pipeline)).await
+    }
+
+    /// All finished shards of a pipeline. For the discovery owner, once; others ask for single ones.
+    pub async fn finished_shards(&self, pipeline: &str) -> Result<Vec<(ShardKey, FinishedRow)>, ApiError> {
+        let rows = self.query(&pipeline_pk(pipeline), FINISHED_PREFIX).await?;
+        let read = |item: &Item| Some((ShardKey::from_sk(sort_key(item))?, decode(item).ok()?));
+        Ok(rows.iter().filter_map(read).collect())
+    }
+
+    pub async fn is_finished(&self, pipeline: &str, key: &ShardKey) -> Result<bool, ApiError> {
+        let item = self.call("GetItem", CALL_TIMEOUT, self.table.get(&key.finished_key(pipeline))).await?;
+        Ok(item.is_some())
+    }
+
+    /// Stores a new shard's row, unless the shard is known already: a finished shard must never be read again.
+    pub async fn create_shard(&self, pipeline: &str, key: &ShardKey, row: &ShardRow) -> Result<(), ApiError> {
+        let writes = [
+            check(key.finished_key(pipeline), Clause::RowAbsent),
+            put(key.row_key(pipeline), encode(row), Clause::RowAbsent),
+        ];
+        self.transact(&writes, CALL_TIMEOUT).await
+    }
+
+    /// Stores that a shard never read is finished (skipped by `latest`, or gone before it was first seen).
+    pub async fn create_finished(
+        &self,
+        pipeline: &str,
+        key: &ShardKey,
+        row: &FinishedRow,
+    ) -> Result<(), ApiError> {
+        let writes = [
+            check(key.row_key(pipeline), Clause::RowAbsent),
+            put(key.finished_key(pipeline), encode(row), Clause::RowAbsent),
+        ];
+        self.transact(&writes, CALL_TIMEOUT).await
+    }
+
+    /// Removes a finished row that is no longer needed.
+    pub async fn forget_finished(&self, pipeline: &str, key: &ShardKey) -> Result<(), ApiError> {
+        let key = key.finished_key(pipeline);
+        self.write(RowWrite { key, effect: Effect::Delete, conditions: vec![] }, CALL_TIMEOUT).await.map(drop)
+    }
+
+    /// Takes a lease from the owner that `seen` names (nobody, the dead, or myself after a lost answer). The returned
+    /// row, not the seen one, says where to go on: the owner may have moved its checkpoint in between.
+    pub async fn take(
+        &self,
+        pipeline: &str,
+        key: &ShardKey,
+        seen: &ShardRow,
+        me: &Owner,
+    ) -> Result<ShardRow, ApiError> {
+        let set = vec![
+            ("owner", attribute(&me.id)),
+            ("incarnation", attribute(&me.incarnation)),
+            ("epoch", attribute(&(seen.epoch + 1))),
+            ("revision", attribute(&(seen.revision + 1))),
+            ("parents_finished", attribute(&true)),
+            ("state", attribute(&super::row::ShardState::Active)),
+        ];
+        let mut conditions = vec![
+            Clause::RowPresent,
+            Clause::Equals("epoch", attribute(&seen.epoch)),
+            // The victim may write once more between our reading and our taking: then its revision is the higher.
+            Clause::Equals("revision", attribute(&seen.revision)),
+        ];
+        conditions.extend(owned_by(seen.owner().as_ref()));
+        let effect = Effect::Update { set, remove: vec!["halted_because"] };
+        let write = RowWrite { key: key.row_key(pipeline), effect, conditions };
+        let item = self.write(write, CALL_TIMEOUT).await?;
+        decode(&item).map_err(|bad: BadRow| {
+            ApiError::new("UpdateItem", crate::error::ErrorKind::Invalid, "BadRow", bad.to_string())
+        })
+    }
+
+    /// Stores an owned row's progress: checkpoint, state, gaps. `row.revision` is the new one.
+    pub async fn save(
+        &self,
+        pipeline: &str,
+        key: &ShardKey,
+        row: &ShardRow,
+        limit: Duration,
+    ) -> Result<(), ApiError> {
+        self.write_owned(pipeline, key, row, &[], limit).await
+    }
+
+    /// Gives an owned lease up, with its last progress. `row.revision` is the new one.
+    pub async fn release(
+        &self,
+        pipeline: &str,
+        key: &ShardKey,
+        row: &ShardRow,
+        limit: Duration,
+    ) -> Result<(), ApiError> {
+        self.write_owned(pipeline, key, row, &["owner", "incarnation"], limit).await
+    }
+
+    async fn write_owned(
+        &self,
+        pipeline: &str,
+        key: &ShardKey,
+        row: &ShardRow,
+        give_up: &[&'static str],
+        limit: Duration,
+    ) -> Result<(), ApiError> {
+        let mut set = vec![("revision", attribute(&row.revision)), ("state", attribute(&row.state))];
+        let mut remove = give_up.to_vec();
+        let mut put = |name, value: Option<AttributeValue>| match value {
+            Some(value) => set.push((name, value)),
+            None => remove.push(name),
+        };
+        put("checkpoint", row.checkpoint.as_ref().map(attribute));
+        put("last_change_at_ms", row.last_change_at_ms.as_ref().map(attribute));
+        put("halted_because", row.halted_because.as_ref().map(attribute));
+        put("gaps", (!row.gaps.is_empty()).then(|| attribute(&row.gaps)));
+        let effect = Effect::Update { set, remove };
+        let write = RowWrite { key: key.row_key(pipeline), effect, conditions: fenced(row) };
+        self.write(write, limit).await.map(drop)
+    }
+
+    /// Ends an owned shard: its row becomes a finished row and its children's rows are made, all or none (P3). A child
+    /// known already is left out by the caller.
+    pub async fn finish(
+        &self,
+        pipeline: &str,
+        key: &ShardKey,
+        row: &ShardRow,
+        finished: &FinishedRow,
+        children: &[(ShardKey, ShardRow)],
+        limit: Duration,
+    ) -> Result<(), ApiError> {
+        let mut writes = vec![
+            RowWrite { key: key.row_key(pipeline), effect: Effect::Delete, conditions: fenced(row) },
+            put(key.finished_key(pipeline), encode(finished), Clause::RowAbsent),
+        ];
+        for (child, row) in children {
+            writes.push(check(child.finished_key(pipeline), Clause::RowAbsent));
+            writes.push(put(child.row_key(pipeline), encode(row), Clause::RowAbsent));
+        }
+        self.transact(&writes, limit).await
+    }
+
+    async fn transact(&self, writes: &[RowWrite], limit: Duration) -> Result<(), ApiError> {
+        self.call("TransactWriteItems", limit, self.table.transact(writes)).await
+    }
+}
+
+fn session_key(id: &str) -> RowKey {
+    RowKey { pk: WORKERS.into(), sk: id.into() }
+}
+
+fn stream_key(pipeline: &str) -> RowKey {
+    RowKey { pk: pipeline_pk(pipeline), sk: STREAM.into() }
+}
+
+fn keyed(key: &RowKey, mut item: Item) -> Item {
+    item.insert("pk".into(), AttributeValue::S(key.pk.clone()));
+    item.insert("sk".into(), AttributeValue::S(key.sk.clone()));
+    item
+}
+
+fn put(key: RowKey, item: Item, condition: Clause) -> RowWrite {
+    let effect = Effect::Put(keyed(&key, item));
+    RowWrite { key, effect, conditions: vec![condition] }
+}
+
+fn check(key: RowKey, condition: Clause) -> RowWrite {
+    RowWrite { key, effect: Effect::Check, conditions: vec![condition] }
+}
+
+fn same_heartbeat(seen: &SessionRow) -> Vec<Clause> {
+    vec![
+        Clause::Equals("incarnation", attribute(&seen.incarnation)),
+        Clause::Equals("counter", attribute(&seen.counter)),
+    ]
+}
+
+fn owned_by(owner: Option<&Owner>) -> Vec<Clause> {
+    match owner {
+        Some(owner) => vec![
+            Clause::Equals("owner", attribute(&owner.id)),
+            Clause::Equals("incarnation", attribute(&owner.incarnation)),
+        ],
+        None => vec![Clause::Missing("owner")],
+    }
+}
+
+/// The conditions of an owner's write (P4): it owns the row, in this epoch, and no later write of its own came first.
+fn fenced(row: &ShardRow) -> Vec<Clause> {
+    let mut conditions = owned_by(row.owner().as_ref());
+    conditions.push(Clause::Equals("epoch", attribute(&row.epoch)));
+    conditions.push(Clause::Below("revision", row.revision));
+    conditions
+}

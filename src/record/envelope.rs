@@ -1,0 +1,199 @@
+//! From a change to a Kinesis record: partition key, payload, and what to do when it is too large.
+//!
+//! An [`Encoder`] is made once for a stream and encodes its changes one by one. The same change gives the same
+//! bytes, always: a redelivery is byte for byte the first delivery.
+
+use crate::stream::arn::StreamArn;
+use crate::stream::page::StreamRecord;
+
+use super::key::{KeyError, KeySchema, PartitionKeyMode};
+use super::plain::ItemError;
+use super::truncated::Truncated;
+use super::{dynamodb_json, json};
+
+/// How a payload is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// What Kinesis Data Streams for DynamoDB writes, and more.
+    #[default]
+    DynamodbJson,
+    /// Plain values.
+    Json,
+}
+
+/// What happens to a change that is too large for the target stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Oversize {
+    /// It goes without its old image, or without both, and says so.
+    #[default]
+    DropImages,
+    /// It is an error: its shard stops.
+    Halt,
+}
+
+/// What an [`Encoder`] is told.
+#[derive(Clone, Debug)]
+pub struct EncoderOptions {
+    /// How payloads are written.
+    pub format: Format,
+    /// What the partition key is made of.
+    pub key_mode: PartitionKeyMode,
+    /// The table's key attributes.
+    pub key_schema: KeySchema,
+    /// The stream the changes come from.
+    pub stream: StreamArn,
+    /// The most that payload and partition key may have together, in bytes.
+    pub limit_bytes: usize,
+    /// What happens beyond that.
+    pub oversize: Oversize,
+}
+
+/// Turns the changes of one stream into Kinesis records.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    options: EncoderOptions,
+    source: Source,
+}
+
+/// A Kinesis record that is ready to be put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// 1 to 256 characters.
+    pub partition_key: String,
+    /// The payload: one JSON object, no line end.
+    pub data: Vec<u8>,
+    /// The images that did not fit.
+    pub truncated: Truncated,
+}
+
+impl Encoded {
+    /// What Kinesis holds against its limits: payload and partition key, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.data.len() + self.partition_key.len()
+    }
+}
+
+impl Encoder {
+    /// An encoder for the stream in `options`.
+    pub fn new(options: EncoderOptions) -> Self {
+        let source = Source::new(&options.stream);
+        Self { options, source }
+    }
+
+    /// Encodes one change.
+    ///
+    /// A record beyond the limit loses its old image; if it is still beyond the limit (or had no old image), its
+    /// new one. With [`Oversize::Halt`] it is [`EncodeError::TooLarge`] at once.
+    pub fn encode(&self, record: &StreamRecord<'_>) -> Result<Encoded, EncodeError> {
+        let partition_key = self.options.key_schema.kinesis_key(self.options.key_mode, record.keys)?;
+        let mut data = Vec::with_capacity(self.capacity_for(record));
+        let mut truncated = Truncated::NONE;
+        loop {
+            data.clear();
+            self.write(&mut data, record, truncated)?;
+            let size_bytes = data.len() + partition_key.len();
+            if size_bytes <= self.options.limit_bytes {
+                return_unused(&mut data);
+                return Ok(Encoded { partition_key, data, truncated });
+            }
+            truncated = self
+                .next_cut(record, truncated)
+                .ok_or(EncodeError::TooLarge { size_bytes, limit_bytes: self.options.limit_bytes })?;
+        }
+    }
+
+    /// What to drop next from a record that is too large; `None` when nothing can or may be.
+    fn next_cut(&self, record: &StreamRecord<'_>, truncated: Truncated) -> Option<Truncated> {
+        match self.options.oversize {
+            Oversize::Halt => None,
+            Oversize::DropImages => {
+                truncated.one_more(record.old_image.is_some(), record.new_image.is_some())
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        data: &mut Vec<u8>,
+        record: &StreamRecord<'_>,
+        truncated: Truncated,
+    ) -> Result<(), EncodeError> {
+        match self.options.format {
+            Format::DynamodbJson => dynamodb_json::write(data, record, &self.source, truncated),
+            Format::Json => json::write(data, record, &self.source, truncated)
+                .map_err(|json::FieldError { field, error }| EncodeError::NotAnItem { field, error })?,
+        }
+        Ok(())
+    }
+
+    /// About what the payload needs, so that it is allocated once: the parts that vary, and room for the rest.
+    fn capacity_for(&self, record: &StreamRecord<'_>) -> usize {
+        const REST: usize = 512;
+        let image = |image: Option<&serde_json::value::RawValue>| image.map_or(0, |image| image.get().len());
+        let parts = record.keys.get().len() + image(record.new_image) + image(record.old_image);
+        parts + self.source.arn.len() + REST
+    }
+}
+
+/// Gives back memory that was set aside in vain: buffered payloads are counted by their length.
+fn return_unused(data: &mut Vec<u8>) {
+    if data.capacity() - data.len() > 1024 {
+        data.shrink_to_fit();
+    }
+}
+
+/// Why a change could not be encoded. None of these shows an item's content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// The partition key cannot be made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The `json` format could not make sense of the keys or of an image.
+    #[error("{field} is not DynamoDB JSON: {error}; format = \"dynamodb_json\" would carry it as it is")]
+    NotAnItem {
+        /// `Keys`, `NewImage` or `OldImage`.
+        field: &'static str,
+        /// What is wrong with it.
+        error: ItemError,
+    },
+    /// The record is beyond the limit and must not be cut, or cannot be cut further.
+    #[error(
+        "the record has {size_bytes} bytes with its partition key, the target stream takes {limit_bytes}: raise \
+         the stream's MaxRecordSizeInKiB; oversize = \"drop_images\" sends a record without its images"
+    )]
+    TooLarge {
+        /// Payload and partition key, in bytes, after all cuts that were allowed.
+        size_bytes: usize,
+        /// The limit, in bytes.
+        limit_bytes: usize,
+    },
+}
+
+/// What every payload says about where it comes from, already written as JSON strings.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) region: String,
+    pub(super) table: String,
+    pub(super) arn: String,
+}
+
+impl Source {
+    pub(super) fn new(stream: &StreamArn) -> Self {
+        let token = |text: &str| serde_json::Value::from(text).to_string();
+        Self { region: token(&stream.region), table: token(&stream.table_name), arn: token(&stream.arn) }
+    }
+}
+
+/// Appends JSON text.
+pub(super) fn put(out: &mut Vec<u8>, json: &str) {
+    out.extend_from_slice(json.as_bytes());
+}
+
+/// Appends a number.
+pub(super) fn put_number(out: &mut Vec<u8>, number: u64) {
+    // serde_json writes integers without the formatting machinery; writing to a Vec cannot fail.
+    let _ = serde_json::to_writer(out, &number);
+}
+
+#[cfg(test)]
+mod tests;

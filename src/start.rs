@@ -1,0 +1,148 @@
+//! The start: from a configuration to a running worker over AWS. Everything is asked before anything is written, so that
+//! a mistake in one pipeline leaves no trace of another.
+
+use std::sync::Arc;
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use tokio::sync::watch;
+
+use crate::aws::check::connections;
+use crate::aws::probe::{
+    self, LEASE_TABLE_SECTION, LeaseTableState, Patience, Problem, sink_section, source_section,
+};
+use crate::aws::{Aws, DynamoLeaseTable};
+use crate::config::{self, Config};
+use crate::delivery::memory::Budget;
+use crate::error::ApiError;
+use crate::lease::session::{Identity, SessionError, SessionTiming};
+use crate::lease::store::LeaseStore;
+use crate::machine::{Machine, RealMachine};
+use crate::ops::http;
+use crate::ops::metrics::Metrics;
+use crate::worker::pipeline::{Ends, Pipeline, Shared};
+use crate::worker::{NotThisPipeline, Worker, WorkerSettings};
+
+/// Why the bridge did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    #[error("[lease_table]: {0}")]
+    LeaseTable(#[from] ApiError),
+    /// The configuration contradicts what the lease table holds.
+    #[error(transparent)]
+    NotThisPipeline(#[from] NotThisPipeline),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// A bridge that is ready to run.
+pub struct Bridge {
+    worker: Worker,
+    listen: Option<std::net::SocketAddr>,
+}
+
+impl Bridge {
+    /// Asks AWS for all that the configuration names, and makes sure of the lease table last. `credentials` stand in for
+    /// the SDK's own search for them.
+    pub async fn prepare(
+        config: Config,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, StartError> {
+        let machine: Arc<dyn Machine> = Arc::new(RealMachine::new());
+        let aws = Aws::load(connections(&config), credentials).await;
+        let metrics = Metrics::new();
+        let patience = Patience::at_start(&*machine);
+        let memory_limit = usize::try_from(config.worker.memory_limit_bytes).unwrap_or(usize::MAX);
+        let budget = Budget::new(memory_limit);
+
+        let mut pipelines = Vec::new();
+        for settings in &config.pipelines {
+            let part = budget.part(memory_limit / config.pipelines.len());
+            pipelines.push(Arc::new(pipeline(&aws, settings.clone(), &patience, &metrics, part).await?));
+        }
+        let store = lease_store(&aws, &config, &machine, &patience, &pipelines).await?;
+
+        let shared = Shared::new(machine, store, budget, config.lease_table.checkpoint_interval, metrics);
+        let settings = WorkerSettings {
+            identity: Identity {
+                id: config.worker.id.clone(),
+                host: gethostname::gethostname().to_string_lossy().into_owned(),
+                pipelines: config.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect(),
+            },
+            timing: SessionTiming {
+                heartbeat_interval: config.lease_table.heartbeat_interval,
+                failover_time: config.lease_table.failover_time,
+            },
+            shutdown_timeout: config.worker.shutdown_timeout,
+        };
+        let worker = Worker { shared: Arc::new(shared), pipelines, settings };
+        Ok(Bridge { worker, listen: config.http.listen })
+    }
+
+    /// Runs until `stop` turns true, and drains then.
+    pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), StartError> {
+        let shared = &self.worker.shared;
+        let shown = http::Shown { metrics: Arc::clone(&shared.metrics), health: Arc::clone(&shared.health) };
+        let machine = Arc::clone(&shared.machine);
+        // Dropped with this function's end, and the listener with it.
+        let _listener = self
+            .listen
+            .map(|address| machine.spawn(Box::pin(http::serve(address, shown, Arc::clone(&machine)))));
+        Ok(self.worker.run(stop).await?)
+    }
+}
+
+/// Asks for a pipeline's two ends.
+async fn pipeline(
+    aws: &Aws,
+    settings: config::Pipeline,
+    patience: &Patience<'_>,
+    metrics: &Metrics,
+    budget: Budget,
+) -> Result<Pipeline, StartError> {
+    let section = source_section(&settings.name);
+    let connection = &settings.source.connection;
+    let source = aws.source(&section, connection).await.map_err(Problem::from)?;
+    let facts = probe::source::probe(&source, &section, &settings.source.of, patience).await?;
+    let section = sink_section(&settings.name);
+    let sink = &settings.sink;
+    let kinesis = aws.sink(&section, &sink.connection, &sink.stream).await.map_err(Problem::from)?;
+    let target = probe::sink::probe(&kinesis, &section, &sink.stream, patience).await?;
+    let ends = Ends {
+        table_arn: facts.stream.table_arn,
+        key_schema: facts.key_schema,
+        sink_arn: target.arn,
+        max_record_bytes: target.max_record_bytes,
+    };
+    Ok(Pipeline::new(settings, ends, Arc::new(source), Arc::new(kinesis), metrics, budget))
+}
+
+/// Makes sure of the lease table, once every pipeline is known to be the one that it says it is.
+async fn lease_store(
+    aws: &Aws,
+    config: &Config,
+    machine: &Arc<dyn Machine>,
+    patience: &Patience<'_>,
+    pipelines: &[Arc<Pipeline>],
+) -> Result<LeaseStore, StartError> {
+    let table = &config.lease_table;
+    let client = aws.dynamodb(LEASE_TABLE_SECTION, &table.connection).await.map_err(Problem::from)?;
+    let state = probe::lease_table::probe(&client, table, patience).await?;
+    let adapter = Arc::new(DynamoLeaseTable::new(client.clone(), table.name.clone()));
+    let store = LeaseStore::new(adapter, Arc::clone(machine));
+    if state == LeaseTableState::Ready {
+        for pipeline in pipelines {
+            let row = patience.ask(LEASE_TABLE_SECTION, || store.stream_row(&pipeline.name)).await?;
+            match row {
+                Some(Ok(row)) => pipeline.recognise(&row)?,
+                Some(Err(bad)) => {
+                    return Err(NotThisPipeline::BadRow { pipeline: pipeline.name.to_string(), bad }.into());
+                }
+                None => {}
+            }
+        }
+    }
+    probe::lease_table::prepare(&client, table, patience).await?;
+    Ok(store)
+}

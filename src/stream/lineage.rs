@@ -1,0 +1,176 @@
+//! Lineage: which shard may be read when. A shard waits for its parent, and a stream for the streams before it (P3). It
+//! reads listings and rows that others fetched, and decides; it never asks a service itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::source::{ListedShard, ShardId, StreamStatus};
+use crate::machine::MonoTime;
+
+/// A complete listing of one stream's shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listing {
+    /// Every page was read.
+    Shards { status: StreamStatus, shards: BTreeMap<ShardId, ListedShard>, served_at_ms: Option<u64> },
+    /// The stream itself is gone.
+    Gone,
+}
+
+impl Listing {
+    pub fn get(&self, shard: &ShardId) -> Option<&ListedShard> {
+        match self {
+            Listing::Shards { shards, .. } => shards.get(shard),
+            Listing::Gone => None,
+        }
+    }
+
+    /// Whether the stream takes no more changes.
+    pub fn is_disabled(&self) -> bool {
+        match self {
+            Listing::Shards { status, .. } => {
+                matches!(status, StreamStatus::Disabled | StreamStatus::Disabling)
+            }
+            Listing::Gone => true,
+        }
+    }
+
+    /// The listed shards, by id.
+    pub fn shards(&self) -> impl Iterator<Item = &ListedShard> {
+        match self {
+            Listing::Shards { shards, .. } => Some(shards.values()),
+            Listing::Gone => None,
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    pub fn children_of<'a>(&'a self, parent: &'a ShardId) -> impl Iterator<Item = &'a ListedShard> {
+        self.shards().filter(move |shard| shard.parent.as_ref() == Some(parent))
+    }
+
+    /// Whether the shard takes no more changes. An ending number alone does not say so (an emulator sets one on open
+    /// shards): a closed shard has a child, or its stream is disabled.
+    pub fn is_closed(&self, shard: &ListedShard) -> bool {
+        shard.ending.is_some() && (self.is_disabled() || self.children_of(&shard.id).next().is_some())
+    }
+
+    /// Parents that listed shards name but that are not listed themselves, each with its youngest child.
+    pub fn missing_parents(&self) -> BTreeMap<ShardId, ShardId> {
+        let mut missing = BTreeMap::new();
+        for shard in self.shards() {
+            if let Some(parent) = shard.parent.as_ref().filter(|parent| self.get(parent).is_none()) {
+                missing.insert(parent.clone(), shard.id.clone());
+            }
+        }
+        missing
+    }
+}
+
+/// How far apart two refusals must be before a shard with a young child, or none, counts as gone.
+pub const GONE_AFTER: Duration = Duration::from_secs(60);
+
+/// Whether a shard is gone. A complete listing must lack it *and* an iterator on it must be refused, twice; where its
+/// child is younger than [`GONE_AFTER`] (listings lag behind), that long apart.
+#[derive(Debug, Clone, Default)]
+pub struct GoneTest {
+    first_refused: Option<MonoTime>,
+}
+
+/// The test's answer so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    Yes,
+    /// Ask again, not before this moment.
+    AskAgain(MonoTime),
+}
+
+impl GoneTest {
+    /// A complete listing lacked the shard and an iterator on it was refused.
+    pub fn refused(&mut self, now: MonoTime, has_old_child: bool) -> Gone {
+        let Some(first) = self.first_refused else {
+            self.first_refused = Some(now);
+            return Gone::AskAgain(if has_old_child { now } else { now + GONE_AFTER });
+        };
+        if has_old_child || now.since(first) >= GONE_AFTER {
+            Gone::Yes
+        } else {
+            Gone::AskAgain(first + GONE_AFTER)
+        }
+    }
+
+    /// The shard was listed, or an iterator granted.
+    pub fn seen(&mut self) {
+        self.first_refused = None;
+    }
+}
+
+/// Whether a child shows that its parent went long ago.
+pub fn is_old(child: &ShardId, wall_ms: u64) -> bool {
+    let limit = u64::try_from(GONE_AFTER.as_millis()).unwrap_or(u64::MAX);
+    child.created_ms().is_some_and(|created| created.saturating_add(limit) <= wall_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: &str, parent: Option<&str>, ended: bool) -> ListedShard {
+        ListedShard {
+            id: ShardId::new(id),
+            parent: parent.map(ShardId::new),
+            starting: None,
+            ending: ended.then(|| crate::stream::SequenceNumber::parse("9").expect("digits")),
+        }
+    }
+
+    fn listing(status: StreamStatus, shards: Vec<ListedShard>) -> Listing {
+        let shards = shards.into_iter().map(|shard| (shard.id.clone(), shard)).collect();
+        Listing::Shards { status, shards, served_at_ms: None }
+    }
+
+    fn at(seconds: u64) -> MonoTime {
+        MonoTime::from_origin(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn an_ending_number_alone_does_not_close_a_shard() {
+        let alone = listing(StreamStatus::Enabled, vec![shard("a", None, true)]);
+        assert!(!alone.is_closed(&shard("a", None, true)));
+        let with_child =
+            listing(StreamStatus::Enabled, vec![shard("a", None, true), shard("b", Some("a"), false)]);
+        assert!(with_child.is_closed(&shard("a", None, true)));
+        // A listing during a reshard can show an open parent with children.
+        assert!(!with_child.is_closed(&shard("a", None, false)));
+        let disabled = listing(StreamStatus::Disabled, vec![shard("a", None, true)]);
+        assert!(disabled.is_closed(&shard("a", None, true)));
+    }
+
+    #[test]
+    fn a_parent_that_is_not_listed_is_missing() {
+        let listing =
+            listing(StreamStatus::Enabled, vec![shard("b", Some("a"), true), shard("c", Some("b"), false)]);
+        let missing: Vec<ShardId> = listing.missing_parents().into_keys().collect();
+        assert_eq!(missing, [ShardId::new("a")]);
+    }
+
+    #[test]
+    fn gone_takes_two_refusals_a_minute_apart() {
+        let mut test = GoneTest::default();
+        assert_eq!(test.refused(at(0), false), Gone::AskAgain(at(60)));
+        assert_eq!(test.refused(at(59), false), Gone::AskAgain(at(60)));
+        assert_eq!(test.refused(at(60), false), Gone::Yes);
+        test.seen();
+        assert_eq!(test.refused(at(61), false), Gone::AskAgain(at(121)));
+    }
+
+    #[test]
+    fn an_old_child_shortens_the_wait_but_not_the_two_refusals() {
+        let mut test = GoneTest::default();
+        assert_eq!(test.refused(at(0), true), Gone::AskAgain(at(0)));
+        assert_eq!(test.refused(at(0), true), Gone::Yes);
+        let child = ShardId::new("shardId-00000001700000000000-abc");
+        assert!(is_old(&child, 1_700_000_060_000));
+        assert!(!is_old(&child, 1_700_000_059_999));
+        assert!(!is_old(&ShardId::new("s1"), u64::MAX));
+    }
+}

@@ -1,0 +1,521 @@
+//! The coordinator of one tenure: each round it looks at the sessions, and when something moved at the leases, takes what
+//! is free, starts a task for each lease taken, and watches over those that run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::{Notify, watch};
+
+use super::discovery::Discovery;
+use super::pipeline::{Pipeline, Shared};
+use super::shard::{ShardEnd, ShardTask};
+use super::{Worker, stopped, task};
+use crate::delivery::lanes::BatchLimits;
+use crate::delivery::put::Putter;
+use crate::delivery::writer::{MAX_BYTES, MAX_RECORDS, Writer, WriterHandle};
+use crate::error::{ApiError, ErrorKind};
+use crate::lease::liveness::Liveness;
+use crate::lease::plan::{Candidate, Parents, candidates};
+use crate::lease::row::{BadRow, Owner, SessionRow, ShardKey, ShardRow, StreamRow};
+use crate::lease::session::{Figures, Session};
+use crate::lease::store::ShardEntry;
+use crate::machine::{MonoTime, Task, timeout};
+use crate::ops::repeats::Repeats;
+
+/// Between looks at the sessions.
+const ROUND: Duration = Duration::from_millis(500);
+/// Between looks at the shard rows when nothing seems to have moved.
+const FULL_LOOK: Duration = Duration::from_secs(30);
+/// A reading that has not moved for so long is started anew.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// Takes under way at a time.
+const TAKES_AT_A_TIME: usize = 16;
+
+/// How a tenure ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TenureEnd {
+    /// The worker was told to stop, and drained.
+    Stopped,
+    SessionLost,
+}
+
+/// One tenure of a worker.
+pub struct Tenure {
+    shared: Arc<Shared>,
+    me: Owner,
+    figures: Arc<Figures>,
+    deadline: watch::Receiver<MonoTime>,
+    /// Closed when the heartbeats end.
+    heart: watch::Receiver<()>,
+    _heart_task: Task,
+    shutdown_timeout: Duration,
+    pipelines: Vec<Line>,
+    running: BTreeMap<(usize, ShardKey), Running>,
+    liveness: Liveness,
+    /// Who lived at the last look, and their ownership versions.
+    membership: Vec<(Owner, u64)>,
+    look_at: MonoTime,
+    /// Told when there is a reason to look at the leases at once.
+    wake: Arc<Notify>,
+    next_slot: u64,
+    failures: Repeats,
+}
+
+/// A pipeline's part of a tenure.
+struct Line {
+    pipeline: Arc<Pipeline>,
+    writer: WriterHandle,
+    _writer_task: Task,
+    discovery: Option<Task>,
+    sweep_now: Arc<Notify>,
+    /// Rows that do not read, and a stream row of another pipeline: said now and then, and left alone.
+    bad_rows: Repeats,
+}
+
+/// A shard's task under way.
+struct Running {
+    task: Task,
+    stop: watch::Sender<Option<MonoTime>>,
+    touched_ms: Arc<AtomicU64>,
+    end: watch::Receiver<Option<ShardEnd>>,
+}
+
+/// A pipeline's rows, as read.
+type Rows = (Option<Result<StreamRow, BadRow>>, Vec<ShardEntry>);
+
+impl Tenure {
+    /// Starts the heartbeats and each pipeline's writer.
+    pub fn begin(worker: &Worker, session: Session) -> Self {
+        let shared = Arc::clone(&worker.shared);
+        let (me, figures, deadline) =
+            (session.me.clone(), Arc::clone(&session.figures), session.deadline.clone());
+        let (alive, heart) = watch::channel(());
+        let heart_task = shared.machine.spawn(task(async move {
+            session.keep().await;
+            drop(alive);
+        }));
+        let pipelines =
+            worker.pipelines.iter().map(|pipeline| Line::begin(&shared, pipeline, &deadline)).collect();
+        Tenure {
+            me,
+            figures,
+            deadline,
+            heart,
+            _heart_task: heart_task,
+            shutdown_timeout: worker.settings.shutdown_timeout,
+            pipelines,
+            running: BTreeMap::new(),
+            liveness: Liveness::new(worker.settings.timing.failover_time),
+            membership: Vec::new(),
+            look_at: MonoTime::default(),
+            wake: Arc::default(),
+            next_slot: 0,
+            failures: Repeats::default(),
+            shared,
+        }
+    }
+
+    /// Runs until the worker is told to stop or the session is lost.
+    pub async fn run(mut self, shutdown: &mut watch::Receiver<bool>) -> TenureEnd {
+        let machine = Arc::clone(&self.shared.machine);
+        let mut heart = self.heart.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(shutdown) => return self.drain().await,
+                // Nothing is ever sent: this ends when the heartbeats do.
+                _ = heart.changed() => return TenureEnd::SessionLost,
+                () = self.round() => {}
+            }
+            let wake = Arc::clone(&self.wake);
+            tokio::select! {
+                biased;
+                () = stopped(shutdown) => return self.drain().await,
+                _ = heart.changed() => return TenureEnd::SessionLost,
+                woken = timeout(&*machine, ROUND, wake.notified()) => if woken.is_some() {
+                    self.look_at = MonoTime::default();
+                },
+            }
+        }
+    }
+
+    async fn round(&mut self) {
+        self.shared.health.moved();
+        self.watch_over();
+        let machine = Arc::clone(&self.shared.machine);
+        match self.look().await {
+            Ok(()) => {
+                if let Some(times) = self.failures.over() {
+                    tracing::info!(times, "the lease table is read again");
+                }
+            }
+            Err(error) => {
+                self.shared.metrics.api_error(&error);
+                if let Some(times) = self.failures.happened(machine.now()) {
+                    tracing::warn!(times, "look at the lease table: {error}");
+                }
+            }
+        }
+    }
+
+    /// Clears away tasks that ended, and ends those that are stuck.
+    fn watch_over(&mut self) {
+        let now_ms = self.shared.machine.now().as_millis();
+        let stuck_ms = u64::try_from(STUCK_AFTER.as_millis()).unwrap_or(u64::MAX);
+        let mut over = Vec::new();
+        for (key, running) in &self.running {
+            if running.task.is_finished() {
+                if running.end.borrow().is_none() {
+                    tracing::error!(shard = %key.1, "the shard's task failed unexpectedly; it is started anew");
+                }
+                over.push(key.clone());
+            } else if now_ms.saturating_sub(running.touched_ms.load(Ordering::Acquire)) > stuck_ms {
+                tracing::error!(shard = %key.1, "reading the shard has not moved for a minute; it is started anew");
+                over.push(key.clone());
+            }
+        }
+        if over.is_empty() {
+            return;
+        }
+        for key in over {
+            self.running.remove(&key);
+            if let Some(line) = self.pipelines.get(key.0) {
+                line.sweep_now.notify_one();
+            }
+        }
+        self.look_at = MonoTime::default();
+        self.ownership_changed();
+    }
+
+    fn ownership_changed(&self) {
+        self.figures.load.store(self.running.len() as u64, Ordering::Release);
+        self.figures.ownership_changed();
+        for (index, line) in self.pipelines.iter().enumerate() {
+            let owned = self.running.keys().filter(|(of, _)| *of == index).count();
+            line.pipeline.metrics.leases_owned.set(i64::try_from(owned).unwrap_or(i64::MAX));
+        }
+        self.shared.metrics.buffered_bytes.set(i64::try_from(self.shared.budget.used()).unwrap_or(i64::MAX));
+    }
+
+    /// Leases before sessions: whoever owns a lease read now has a session in what is read after it, or is dead.
+    async fn look(&mut self) -> Result<(), ApiError> {
+        let machine = Arc::clone(&self.shared.machine);
+        let began = machine.now();
+        let rows = if began >= self.look_at { Some(self.read_rows().await?) } else { None };
+        let sent = machine.now();
+        let mut sessions = self.shared.store.sessions().await?;
+        let dead = self.liveness.observe(sent, machine.now(), &sessions);
+        for id in dead.iter().filter(|id| **id != self.me.id) {
+            self.bury(id, &sessions).await?;
+            sessions.retain(|(other, _)| other != id);
+        }
+        let membership: Vec<(Owner, u64)> =
+            sessions.iter().map(|(id, row)| (owner(id, row), row.ownership_version)).collect();
+        let others_moved = others(&self.me, &membership) != others(&self.me, &self.membership);
+        self.membership = membership;
+        if let Some(rows) = rows {
+            self.look_at = began + FULL_LOOK;
+            self.act(rows).await?;
+        }
+        if others_moved || !dead.is_empty() {
+            self.look_at = MonoTime::default();
+        }
+        Ok(())
+    }
+
+    async fn read_rows(&self) -> Result<Vec<Rows>, ApiError> {
+        let mut all = Vec::new();
+        for line in &self.pipelines {
+            let stream = self.shared.store.stream_row(&line.pipeline.name).await?;
+            all.push((stream, self.shared.store.shards(&line.pipeline.name).await?));
+        }
+        Ok(all)
+    }
+
+    /// Declares a session dead that stood still.
+    async fn bury(&self, id: &str, sessions: &[(String, SessionRow)]) -> Result<(), ApiError> {
+        let Some((_, seen)) = sessions.iter().find(|(other, _)| other == id) else { return Ok(()) };
+        match self.shared.store.declare_dead(id, seen).await {
+            Ok(()) => tracing::info!(
+                worker = id,
+                "the worker's session stood still: it is dead and its leases are free"
+            ),
+            // It moved after all, or another worker was faster.
+            Err(error) if error.kind == ErrorKind::ConditionFailed => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn act(&mut self, rows: Vec<Rows>) -> Result<(), ApiError> {
+        let living: BTreeSet<Owner> = self.membership.iter().map(|(owner, _)| owner.clone()).collect();
+        if !living.contains(&self.me) {
+            return Ok(());
+        }
+        let mut took = false;
+        for (index, (stream, shards)) in rows.into_iter().enumerate() {
+            let Some(stream) = self.own_discovery(index, stream, &living).await? else { continue };
+            self.say_bad_rows(index, &shards);
+            let running = |key: &ShardKey| self.running.contains_key(&(index, key.clone()));
+            let wanted = candidates(&self.me, &living, &running, &stream, &shards);
+            took |= self.take(index, wanted).await?;
+        }
+        if took {
+            self.ownership_changed();
+        }
+        Ok(())
+    }
+
+    /// Claims a pipeline's discovery from nobody or the dead. Gives the stream row when the pipeline is to be served.
+    async fn own_discovery(
+        &mut self,
+        index: usize,
+        stream: Option<Result<StreamRow, BadRow>>,
+        living: &BTreeSet<Owner>,
+    ) -> Result<Option<StreamRow>, ApiError> {
+        let Some(line) = self.pipelines.get_mut(index) else { return Ok(None) };
+        let now = self.shared.machine.now();
+        let name = Arc::clone(&line.pipeline.name);
+        let row = match stream {
+            Some(Ok(row)) => row,
+            Some(Err(bad)) => {
+                line.say_bad(now, &bad);
+                return Ok(None);
+            }
+            None => {
+                let row = line.first_row(&self.me);
+                return match self.shared.store.create_stream_row(&name, &row).await {
+                    Ok(()) => {
+                        self.start_discovery(index, row);
+                        Ok(None)
+                    }
+                    // Another worker was faster, or this one's answer was lost: the next look shows.
+                    Err(error) => {
+                        self.look_at = MonoTime::default();
+                        if error.kind == ErrorKind::ConditionFailed { Ok(None) } else { Err(error) }
+                    }
+                };
+            }
+        };
+        if let Err(other) = line.pipeline.recognise(&row) {
+            line.say_bad(now, &other);
+            return Ok(None);
+        }
+        let is_running = line.discovery.as_ref().is_some_and(|task| !task.is_finished());
+        let is_held = match &row.discovery_owner {
+            Some(owner) if *owner == self.me => is_running,
+            Some(owner) => living.contains(owner),
+            None => false,
+        };
+        if is_held {
+            return Ok(Some(row));
+        }
+        let next = StreamRow {
+            discovery_owner: Some(self.me.clone()),
+            discovery_epoch: row.discovery_epoch + 1,
+            revision: row.revision + 1,
+            ..row.clone()
+        };
+        match self.shared.store.update_stream_row(&name, &row, &next, crate::lease::store::CALL_TIMEOUT).await
+        {
+            Ok(()) => {
+                self.start_discovery(index, next.clone());
+                Ok(Some(next))
+            }
+            Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(Some(row)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn start_discovery(&mut self, index: usize, row: StreamRow) {
+        let Some(line) = self.pipelines.get_mut(index) else { return };
+        let discovery = Discovery::new(
+            Arc::clone(&self.shared),
+            Arc::clone(&line.pipeline),
+            self.me.clone(),
+            self.deadline.clone(),
+            row,
+            Arc::clone(&line.sweep_now),
+            Arc::clone(&self.wake),
+        );
+        line.discovery = Some(self.shared.machine.spawn(task(discovery.run())));
+    }
+
+    fn say_bad_rows(&mut self, index: usize, shards: &[ShardEntry]) {
+        let now = self.shared.machine.now();
+        let Some(line) = self.pipelines.get_mut(index) else { return };
+        for bad in shards.iter().filter_map(|(_, row)| row.as_ref().err()) {
+            line.say_bad(now, bad);
+        }
+    }
+
+    /// Takes leases; true when at least one was taken.
+    async fn take(&mut self, index: usize, wanted: Vec<Candidate>) -> Result<bool, ApiError> {
+        let Some(line) = self.pipelines.get(index) else { return Ok(false) };
+        let (store, name, me) = (&self.shared.store, &line.pipeline.name, &self.me);
+        let takes = wanted.into_iter().map(|candidate| async move {
+            if let Parents::Ask(parents) = &candidate.parents {
+                for parent in parents {
+                    if !store.is_finished(name, &ShardKey::new(&candidate.key.label, parent)).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+            match store.take(name, &candidate.key, &candidate.row, me).await {
+                Ok(row) => Ok(Some((candidate.key, row))),
+                Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        let results: Vec<Result<Option<(ShardKey, ShardRow)>, ApiError>> =
+            stream::iter(takes).buffer_unordered(TAKES_AT_A_TIME).collect().await;
+        let (mut took, mut failed) = (false, None);
+        for result in results {
+            match result {
+                Ok(Some((key, row))) => took |= self.start_shard(index, key, row),
+                Ok(None) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        if failed.is_some() {
+            self.look_at = MonoTime::default();
+        }
+        failed.map_or(Ok(took), Err)
+    }
+
+    fn start_shard(&mut self, index: usize, key: ShardKey, row: ShardRow) -> bool {
+        let Some(line) = self.pipelines.get(index) else { return false };
+        let stream = match line.pipeline.stream_arn(&key.label) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::error!(pipeline = &*line.pipeline.name, "{error}");
+                return false;
+            }
+        };
+        tracing::info!(
+            pipeline = &*line.pipeline.name,
+            shard = %key,
+            epoch = row.epoch,
+            checkpoint = row.checkpoint.as_ref().map_or("none", |checkpoint| checkpoint.as_str()),
+            "the lease is taken"
+        );
+        let (stop, stop_receiver) = watch::channel(None);
+        let (end_sender, end) = watch::channel(None);
+        let touched_ms = Arc::new(AtomicU64::new(self.shared.machine.now().as_millis()));
+        let shard = ShardTask {
+            shared: Arc::clone(&self.shared),
+            pipeline: Arc::clone(&line.pipeline),
+            key: key.clone(),
+            stream,
+            row,
+            deadline: self.deadline.clone(),
+            writer: line.writer.clone(),
+            slot: self.next_slot,
+            stop: stop_receiver,
+            touched_ms: Arc::clone(&touched_ms),
+        };
+        self.next_slot += 1;
+        let wake = Arc::clone(&self.wake);
+        let task = self.shared.machine.spawn(task(async move {
+            let ended = shard.run().await;
+            end_sender.send_replace(Some(ended));
+            wake.notify_one();
+        }));
+        self.running.insert((index, key), Running { task, stop, touched_ms, end });
+        true
+    }
+
+    /// Stops reading, lets what is under way be delivered, stores checkpoints, gives the leases up, ends the session.
+    async fn drain(mut self) -> TenureEnd {
+        let machine = Arc::clone(&self.shared.machine);
+        let began = machine.now();
+        let until = began + self.shutdown_timeout;
+        // The last fifth is for checkpoints and releases.
+        let deliver_until = began + self.shutdown_timeout * 4 / 5;
+        tracing::info!(shards = self.running.len(), "draining");
+        self.figures.draining.store(true, Ordering::Release);
+        for line in &mut self.pipelines {
+            line.discovery = None;
+        }
+        for running in self.running.values() {
+            running.stop.send_replace(Some(deliver_until));
+        }
+        while !self.running.values().all(|running| running.task.is_finished()) && machine.now() < until {
+            let left = until.since(machine.now());
+            timeout(&*machine, left.min(Duration::from_millis(100)), self.wake.notified()).await;
+        }
+        let left = self.running.values().filter(|running| !running.task.is_finished()).count();
+        if left > 0 {
+            tracing::warn!(shards = left, "the time to shut down is over; these leases go with the session");
+        }
+        self.running.clear();
+        let end = self.shared.store.end_session(&self.me);
+        let limit = until.since(machine.now()).max(Duration::from_secs(1));
+        match timeout(&*machine, limit, end).await {
+            Some(Ok(())) => tracing::info!("the session is over"),
+            Some(Err(error)) => tracing::warn!("end the session: {error}"),
+            None => tracing::warn!("end the session: no answer in time"),
+        }
+        TenureEnd::Stopped
+    }
+}
+
+impl Line {
+    fn begin(shared: &Arc<Shared>, pipeline: &Arc<Pipeline>, deadline: &watch::Receiver<MonoTime>) -> Self {
+        let sink = &pipeline.settings.sink;
+        let putter = Putter {
+            sink: Arc::clone(&pipeline.sink),
+            machine: Arc::clone(&shared.machine),
+            deadline: deadline.clone(),
+        };
+        let limits = BatchLimits { max_records: MAX_RECORDS, max_bytes: MAX_BYTES, linger: sink.linger };
+        let (writer, handle) = Writer::new(
+            Arc::clone(&pipeline.name),
+            putter,
+            limits,
+            sink.max_in_flight,
+            pipeline.shrink(),
+            pipeline.metrics.clone(),
+        );
+        Line {
+            pipeline: Arc::clone(pipeline),
+            writer: handle,
+            _writer_task: shared.machine.spawn(task(writer.run())),
+            discovery: None,
+            sweep_now: Arc::default(),
+            bad_rows: Repeats::default(),
+        }
+    }
+
+    /// The stream row of a pipeline that starts for the first time, its discovery owned by `me`.
+    fn first_row(&self, me: &Owner) -> StreamRow {
+        StreamRow {
+            table_arn: self.pipeline.ends.table_arn.clone(),
+            sink_arn: self.pipeline.ends.sink_arn.clone(),
+            partition_key: self.pipeline.partition_key_mode(),
+            streams: vec![],
+            initialized: false,
+            discovery_owner: Some(me.clone()),
+            discovery_epoch: 1,
+            revision: 1,
+            gaps: vec![],
+        }
+    }
+
+    fn say_bad(&mut self, now: MonoTime, what: &dyn std::fmt::Display) {
+        if let Some(times) = self.bad_rows.happened(now) {
+            tracing::error!(pipeline = &*self.pipeline.name, times, "left alone: {what}");
+        }
+    }
+}
+
+fn owner(id: &str, row: &SessionRow) -> Owner {
+    Owner { id: id.to_owned(), incarnation: row.incarnation.clone() }
+}
+
+fn others<'a>(me: &Owner, membership: &'a [(Owner, u64)]) -> Vec<&'a (Owner, u64)> {
+    membership.iter().filter(|(owner, _)| owner != me).collect()
+}

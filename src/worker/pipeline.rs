@@ -1,0 +1,181 @@
+//! A pipeline as its tasks share it: one table's stream, one Kinesis stream, the way between them; and what all
+//! pipelines of a worker share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::pacer::Pacer;
+use crate::config;
+use crate::delivery::memory::Budget;
+use crate::delivery::sink::KinesisSink;
+use crate::delivery::writer::Shrink;
+use crate::error::ApiError;
+use crate::lease::row::ShardKey;
+use crate::lease::store::LeaseStore;
+use crate::machine::{Machine, timeout};
+use crate::ops::health::Health;
+use crate::ops::metrics::{Metrics, PipelineMetrics};
+use crate::record::envelope::{Encoder, EncoderOptions};
+use crate::record::key::KeySchema;
+use crate::record::shrink::shrink;
+use crate::stream::arn::{StreamArn, StreamArnError};
+use crate::stream::lineage::Listing;
+use crate::stream::source::{ListShards, StreamSource};
+
+/// GetRecords calls under way at a time in one process.
+const GET_RECORDS_AT_A_TIME: usize = 64;
+/// What a GetRecords call may bring, reserved before it is made.
+pub const PAGE_BYTES: usize = 2 << 20;
+/// The longest any read of the source may take.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a worker's pipelines share.
+pub struct Shared {
+    pub machine: Arc<dyn Machine>,
+    pub store: LeaseStore,
+    /// Changes in memory, of all pipelines.
+    pub budget: Budget,
+    pub get_records: Semaphore,
+    /// Full listings: one DescribeStream call a second.
+    pub sweeps: Pacer,
+    /// Questions for a single shard's children.
+    pub questions: Pacer,
+    pub checkpoint_interval: Duration,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+}
+
+impl Shared {
+    pub fn new(
+        machine: Arc<dyn Machine>,
+        store: LeaseStore,
+        budget: Budget,
+        checkpoint_interval: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let health = Arc::new(Health::new(Arc::clone(&machine)));
+        Shared {
+            machine,
+            store,
+            budget,
+            get_records: Semaphore::new(GET_RECORDS_AT_A_TIME),
+            sweeps: Pacer::new(Duration::from_secs(1)),
+            questions: Pacer::new(Duration::from_millis(250)),
+            checkpoint_interval,
+            metrics,
+            health,
+        }
+    }
+}
+
+/// What was learnt of a pipeline's two ends before it starts.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    pub table_arn: String,
+    pub key_schema: KeySchema,
+    pub sink_arn: String,
+    /// The most bytes (data and partition key) that the sink takes in one record.
+    pub max_record_bytes: usize,
+}
+
+/// One pipeline.
+pub struct Pipeline {
+    pub name: Arc<str>,
+    pub settings: config::Pipeline,
+    pub ends: Ends,
+    pub source: Arc<dyn StreamSource>,
+    pub sink: Arc<dyn KinesisSink>,
+    pub metrics: PipelineMetrics,
+    /// This pipeline's part of the memory: one that cannot deliver leaves the others theirs.
+    budget: Budget,
+    /// LATEST iterators taken by the first listing, for the shards' tasks to start with.
+    latest: Mutex<BTreeMap<ShardKey, String>>,
+}
+
+impl Pipeline {
+    pub fn new(
+        settings: config::Pipeline,
+        ends: Ends,
+        source: Arc<dyn StreamSource>,
+        sink: Arc<dyn KinesisSink>,
+        metrics: &Metrics,
+        budget: Budget,
+    ) -> Self {
+        let name: Arc<str> = settings.name.as_str().into();
+        let metrics = metrics.pipeline(&name);
+        Pipeline { name, settings, ends, source, sink, metrics, budget, latest: Mutex::default() }
+    }
+
+    /// A shard's part of the pipeline's memory: one with a key that cannot be delivered leaves room for the others.
+    pub fn shard_budget(&self) -> Budget {
+        self.budget.part((self.budget.limit() / 4).max(2 * PAGE_BYTES))
+    }
+
+    /// The ARN of this pipeline's stream with a label.
+    pub fn stream_arn(&self, label: &str) -> Result<StreamArn, StreamArnError> {
+        StreamArn::parse(&format!("{}/stream/{label}", self.ends.table_arn))
+    }
+
+    /// The encoder for the changes of one stream.
+    pub fn encoder(&self, stream: StreamArn) -> Encoder {
+        Encoder::new(EncoderOptions {
+            format: self.settings.record.format,
+            key_mode: self.settings.record.partition_key,
+            key_schema: self.ends.key_schema.clone(),
+            stream,
+            limit_bytes: self.ends.max_record_bytes,
+            oversize: self.settings.sink.oversize,
+        })
+    }
+
+    /// What becomes of a record that Kinesis refuses.
+    pub fn shrink(&self) -> Shrink {
+        let format = self.settings.record.format;
+        match self.settings.sink.oversize {
+            config::Oversize::DropImages => Arc::new(move |data| shrink(format, data).map(Bytes::from)),
+            config::Oversize::Halt => Arc::new(|_| None),
+        }
+    }
+
+    pub fn keep_latest(&self, key: ShardKey, iterator: String) {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).insert(key, iterator);
+    }
+
+    pub fn take_latest(&self, key: &ShardKey) -> Option<String> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
+    }
+
+    /// Counts a failed call.
+    pub fn failed(&self, error: &ApiError) {
+        self.metrics.api_error(error);
+    }
+
+    /// Reads every page of a stream's listing, one a turn of the sweeps.
+    pub async fn list(&self, shared: &Shared, stream: &StreamArn) -> Result<Listing, ApiError> {
+        const API: &str = "DescribeStream";
+        let (mut shards, mut served_at_ms) = (BTreeMap::new(), None);
+        let mut after = None;
+        loop {
+            shared.sweeps.turn(&*shared.machine).await;
+            let query = ListShards::All { after };
+            let call = self.source.describe_stream(stream, &query);
+            let page = match timeout(&*shared.machine, READ_TIMEOUT, call).await {
+                Some(Err(error)) if error.kind == crate::error::ErrorKind::NotFound => {
+                    return Ok(Listing::Gone);
+                }
+                Some(page) => page?,
+                None => return Err(ApiError::timeout(API, READ_TIMEOUT)),
+            };
+            served_at_ms = served_at_ms.or(page.served_at_ms);
+            shards.extend(page.shards.into_iter().map(|shard| (shard.id.clone(), shard)));
+            after = page.last_evaluated;
+            if after.is_none() {
+                return Ok(Listing::Shards { status: page.status, shards, served_at_ms });
+            }
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Reading one shard: the loop that asks for pages, encodes their changes and hands them to the writer. It decides
+//! little (that is [`Reader`]'s) and stores nothing; what the shard's lease must hear it returns as an [`Event`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::pipeline::{PAGE_BYTES, Pipeline, READ_TIMEOUT, Shared};
+use crate::config::OnGap;
+use crate::delivery::memory::{Budget, Reservation};
+use crate::delivery::sink::PutEntry;
+use crate::delivery::writer::{Feeder, Submission};
+use crate::error::{ApiError, ErrorKind};
+use crate::lease::row::Gap;
+use crate::machine::{Machine, sleep_until, timeout};
+use crate::ops::repeats::Repeats;
+use crate::record::envelope::Encoder;
+use crate::stream::SequenceNumber;
+use crate::stream::arn::StreamArn;
+use crate::stream::lineage::{self, Gone, GoneTest, Listing};
+use crate::stream::page::{Page, StreamRecord};
+use crate::stream::reader::{Next, PageFacts, Reader, Trouble};
+use crate::stream::source::{IteratorPosition, ShardId};
+
+/// What a buffered change costs besides its payload and key.
+const CHANGE_OVERHEAD_BYTES: usize = 256;
+/// Changes of one shard that may stand behind the first one not acknowledged. Those that are done hold no payload any
+/// more, but each still holds its place.
+const MAX_OPEN_CHANGES: u64 = 20_000;
+
+/// How often a long wait shows that it is one.
+const TOUCH_EVERY: Duration = Duration::from_secs(10);
+
+/// What the shard's lease must hear.
+#[derive(Debug)]
+pub enum Event {
+    /// Everything was read.
+    Ended,
+    /// Changes may be missing from here; reading goes on behind them.
+    GapBegins(Gap),
+    /// The first change read after the gap.
+    GapEnds(SequenceNumber),
+    /// The shard itself is gone, with what was not read of it.
+    Gone(Gap),
+    /// An operator must help.
+    Halt(String),
+}
+
+/// One shard being read.
+pub struct Reading {
+    pub shared: Arc<Shared>,
+    pub pipeline: Arc<Pipeline>,
+    pub stream: StreamArn,
+    pub shard: ShardId,
+    pub reader: Reader,
+    pub encoder: Encoder,
+    pub feeder: Feeder,
+    /// Leaves out the leading run of changes made before this moment (epoch milliseconds).
+    pub latest_from_ms: Option<u64>,
+    /// The last change read.
+    pub last_read: Option<SequenceNumber>,
+    /// A gap was noted and no change has been read since.
+    pub in_gap: bool,
+    /// When this loop last moved, on the machine's clock in milliseconds.
+    pub touched_ms: Arc<AtomicU64>,
+    budget: Budget,
+    gone: GoneTest,
+    failures: Repeats,
+}
+
+/// What a reading starts with.
+pub struct Start {
+    pub stream: StreamArn,
+    pub shard: ShardId,
+    pub checkpoint: Option<SequenceNumber>,
+    pub latest_from_ms: Option<u64>,
+    /// A LATEST iterator granted a moment ago.
+    pub latest_iterator: Option<String>,
+    pub in_gap: bool,
+}
+
+impl Reading {
+    pub fn new(
+        shared: Arc<Shared>,
+        pipeline: Arc<Pipeline>,
+        feeder: Feeder,
+        touched_ms: Arc<AtomicU64>,
+        start: Start,
+    ) -> Self {
+        use crate::stream::reader::Pace;
+        let settings = &pipeline.settings.source;
+        let pace = Pace { min: settings.poll_interval_min, max: settings.poll_interval_max };
+        let position = match (&start.checkpoint, &start.latest_iterator) {
+            (Some(checkpoint), _) => IteratorPosition::After(checkpoint.clone()),
+            (None, Some(_)) => IteratorPosition::Latest,
+            (None, None) => IteratorPosition::TrimHorizon,
+        };
+        let iterator = start.latest_iterator.filter(|_| position == IteratorPosition::Latest);
+        let encoder = pipeline.encoder(start.stream.clone());
+        let budget = pipeline.shard_budget();
+        Reading {
+            shared,
+            pipeline,
+            stream: start.stream,
+            shard: start.shard,
+            reader: Reader::new(position, iterator, pace),
+            encoder,
+            feeder,
+            latest_from_ms: start.latest_from_ms.filter(|_| start.checkpoint.is_none()),
+            last_read: start.checkpoint,
+            in_gap: start.in_gap,
+            touched_ms,
+            budget,
+            gone: GoneTest::default(),
+            failures: Repeats::default(),
+        }
+    }
+
+    /// Reads until the lease must hear of something.
+    pub async fn next(mut self) -> (Self, Event) {
+        loop {
+            let now = self.shared.machine.now();
+            self.touched_ms.store(now.as_millis(), Ordering::Release);
+            let event = match self.reader.next(now) {
+                Next::Ended => Some(Event::Ended),
+                Next::Wait(until) => {
+                    sleep_until(&*self.shared.machine, until).await;
+                    None
+                }
+                Next::GetIterator(position) => self.get_iterator(&position).await,
+                Next::GetRecords(iterator) => self.get_records(&iterator).await,
+            };
+            if let Some(event) = event {
+                return (self, event);
+            }
+        }
+    }
+
+    async fn get_iterator(&mut self, position: &IteratorPosition) -> Option<Event> {
+        const API: &str = "GetShardIterator";
+        let call = self.pipeline.source.get_shard_iterator(&self.stream, &self.shard, position);
+        let answer = timeout(&*self.shared.machine, READ_TIMEOUT, call).await;
+        match answer.unwrap_or_else(|| Err(ApiError::timeout(API, READ_TIMEOUT))) {
+            Ok(iterator) => {
+                self.gone.seen();
+                self.reader.granted(iterator.token);
+                None
+            }
+            Err(error) => self.trouble(error).await,
+        }
+    }
+
+    async fn get_records(&mut self, iterator: &str) -> Option<Event> {
+        const API: &str = "GetRecords";
+        let (shared, budget) = (Arc::clone(&self.shared), self.budget.clone());
+        let (machine, touched_ms) = (Arc::clone(&shared.machine), Arc::clone(&self.touched_ms));
+        // Waiting for room is no standstill, however long it takes.
+        let room = async {
+            self.feeder.fewer_than(MAX_OPEN_CHANGES).await;
+            budget.reserve(PAGE_BYTES).await
+        };
+        let reservation = touching(&*machine, &touched_ms, room).await;
+        let answer = {
+            // The semaphore is never closed.
+            let _turn = self.shared.get_records.acquire().await;
+            self.reader.called(machine.now());
+            self.pipeline.metrics.get_records_calls.inc();
+            timeout(&*machine, READ_TIMEOUT, self.pipeline.source.get_records(iterator)).await
+        };
+        match answer.unwrap_or_else(|| Err(ApiError::timeout(API, READ_TIMEOUT))) {
+            Ok(body) => self.take_page(body, reservation).await,
+            Err(error) => {
+                drop(reservation);
+                self.trouble(error).await
+            }
+        }
+    }
+
+    async fn take_page(&mut self, body: Bytes, reservation: Reservation) -> Option<Event> {
+        let page = match Page::parse(&body) {
+            Ok(page) => page,
+            // Never skipped: the same iterator is asked again, and the trouble is seen and said.
+            Err(error) => {
+                let error =
+                    ApiError::new("GetRecords", ErrorKind::Transient, "UnreadableAnswer", error.to_string());
+                drop(reservation);
+                return self.trouble(error).await;
+            }
+        };
+        self.over_trouble();
+        let (changes, refused) = self.encode(&page.records, reservation);
+        self.pipeline.metrics.changes_read.inc_by(page.records.len() as u64);
+        let first = page.records.first().map(|record| record.sequence_number.clone());
+        let facts = PageFacts {
+            records: page.records.len(),
+            bytes: body.len(),
+            last: page.records.last().map(|record| record.sequence_number.clone()),
+            next_iterator: page.next_iterator.map(std::borrow::Cow::into_owned),
+        };
+        self.feeder.submit(changes).await;
+        if facts.last.is_some() {
+            self.last_read.clone_from(&facts.last);
+        }
+        self.reader.read(self.shared.machine.now(), facts);
+        if let Some(reason) = refused {
+            return Some(Event::Halt(reason));
+        }
+        let first = first.filter(|_| self.in_gap)?;
+        self.in_gap = false;
+        Some(Event::GapEnds(first))
+    }
+
+    /// The page's changes as the writer takes them, up to the first that cannot be written, and why it cannot.
+    fn encode(
+        &mut self,
+        records: &[StreamRecord<'_>],
+        mut reservation: Reservation,
+    ) -> (Vec<Submission>, Option<String>) {
+        let mut changes = Vec::with_capacity(records.len());
+        for record in records {
+            let (sequence_number, created_at_ms) = (record.sequence_number.clone(), record.created_at_ms);
+            if self.latest_from_ms.is_some_and(|moment| created_at_ms < moment) {
+                changes.push(Submission::Exclude { sequence_number, created_at_ms });
+                continue;
+            }
+            self.latest_from_ms = None;
+            let encoded = match self.encoder.encode(record) {
+                Ok(encoded) => encoded,
+                Err(error) => {
+                    return (changes, Some(format!("the change {sequence_number} cannot be sent: {error}")));
+                }
+            };
+            if !encoded.truncated.is_empty() {
+                self.pipeline.metrics.truncated.inc();
+                tracing::warn!(
+                    pipeline = &*self.pipeline.name,
+                    shard = %self.shard,
+                    %sequence_number,
+                    limit_bytes = self.pipeline.ends.max_record_bytes,
+                    "a change is too large for the target stream and goes without an image; raise the stream's MaxRecordSizeInKiB to keep it"
+                );
+            }
+            let entry = PutEntry { partition_key: encoded.partition_key.into(), data: encoded.data.into() };
+            let memory = reservation.split(entry.size_bytes() + CHANGE_OVERHEAD_BYTES);
+            changes.push(Submission::Deliver { sequence_number, created_at_ms, entry, memory });
+        }
+        (changes, None)
+    }
+
+    async fn trouble(&mut self, error: ApiError) -> Option<Event> {
+        let machine = Arc::clone(&self.shared.machine);
+        let trouble = self.reader.failed(machine.now(), &error, machine.random());
+        if error.kind != ErrorKind::ExpiredIterator {
+            self.pipeline.failed(&error);
+            if let Some(times) = self.failures.happened(machine.now()) {
+                tracing::warn!(pipeline = &*self.pipeline.name, shard = %self.shard, times, "read the shard: {error}");
+            }
+        }
+        match trouble {
+            Trouble::Passing => None,
+            Trouble::Trimmed => self.trimmed(error.api).await,
+            // GetRecords alone proves nothing; the reader asks for an iterator next.
+            Trouble::NotFound if error.api == "GetRecords" => None,
+            Trouble::NotFound => {
+                let listing = self.list().await?;
+                self.maybe_gone(&listing)
+            }
+        }
+    }
+
+    fn over_trouble(&mut self) {
+        if let Some(times) = self.failures.over() {
+            tracing::info!(pipeline = &*self.pipeline.name, shard = %self.shard, times, "the shard is read again");
+        }
+    }
+
+    /// A complete listing of the stream; `None` when it could not be had (the reader tries again by itself).
+    async fn list(&mut self) -> Option<Listing> {
+        let listing = self.pipeline.list(&self.shared, &self.stream);
+        match touching(&*self.shared.machine, &self.touched_ms, listing).await {
+            Ok(listing) => Some(listing),
+            Err(error) => {
+                self.pipeline.failed(&error);
+                None
+            }
+        }
+    }
+
+    /// The stream's retention passed the position.
+    async fn trimmed(&mut self, api: &str) -> Option<Event> {
+        let listing = self.list().await?;
+        let Some(listed) = listing.get(&self.shard) else {
+            // An iterator that was granted may be trimmed later; only a refused one tells of the shard.
+            return if api == "GetShardIterator" { self.maybe_gone(&listing) } else { None };
+        };
+        self.gone.seen();
+        if let (Some(last), Some(ending)) = (&self.last_read, &listed.ending)
+            && listing.is_closed(listed)
+            && ending <= last
+        {
+            // Closed, and read to its end: nothing is missing.
+            self.reader.end();
+            return None;
+        }
+        if self.in_gap {
+            self.reader.skip_to_horizon();
+            return None;
+        }
+        self.gap("the stream's retention of 24 hours passed before these changes were read")
+    }
+
+    /// Notes a gap from the last change read, and reads on from the oldest; or halts, by `on_gap`.
+    pub fn gap(&mut self, reason: &str) -> Option<Event> {
+        if self.pipeline.settings.source.on_gap == OnGap::Halt {
+            return Some(Event::Halt(format!(
+                "{reason}, and on_gap = \"halt\": set on_gap = \"continue\" to accept the gap and go on from the oldest change"
+            )));
+        }
+        self.in_gap = true;
+        self.reader.skip_to_horizon();
+        Some(Event::GapBegins(self.gap_from_here(reason)))
+    }
+
+    fn gap_from_here(&self, reason: &str) -> Gap {
+        Gap {
+            reason: reason.to_owned(),
+            from: self.last_read.as_ref().map(ToString::to_string),
+            to: None,
+            noticed_at_ms: self.shared.machine.wall_ms(),
+        }
+    }
+
+    /// An iterator was refused: the shard is gone if a complete listing lacks it too, by [`GoneTest`].
+    fn maybe_gone(&mut self, listing: &Listing) -> Option<Event> {
+        if listing.get(&self.shard).is_some() {
+            self.gone.seen();
+            return None;
+        }
+        let machine = &self.shared.machine;
+        let wall_ms = machine.wall_ms();
+        let has_old_child = listing.children_of(&self.shard).any(|child| lineage::is_old(&child.id, wall_ms));
+        match self.gone.refused(machine.now(), has_old_child) {
+            Gone::AskAgain(moment) => {
+                self.reader.pause_until(moment);
+                None
+            }
+            Gone::Yes if self.pipeline.settings.source.on_gap == OnGap::Halt => Some(Event::Halt(
+                "the shard is gone, with changes that may not have been read, and on_gap = \"halt\": set on_gap = \
+                 \"continue\" to accept the gap and go on with its children"
+                    .to_owned(),
+            )),
+            Gone::Yes => Some(Event::Gone(self.gap_from_here("the shard is gone before it was read to its end"))),
+        }
+    }
+}
+
+/// Waits for the future and shows meanwhile that the loop is alive.
+async fn touching<T>(machine: &dyn Machine, touched_ms: &AtomicU64, future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    loop {
+        touched_ms.store(machine.now().as_millis(), Ordering::Release);
+        if let Some(value) = timeout(machine, TOUCH_EVERY, &mut future).await {
+            return value;
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! A shard's task: it owns one lease from its take to its end. It reads, stores checkpoints at intervals, and at the
+//! end either finishes the shard, gives the lease up, or stops as soon as it learns that the lease is lost (P4).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::finish;
+use super::held::Held;
+use super::pipeline::{Pipeline, Shared};
+use super::reading::{Event, Reading, Start};
+use crate::delivery::lanes::ShardSlot;
+use crate::delivery::writer::{ShardInlet, WriterHandle};
+use crate::error::{ApiError, ErrorKind};
+use crate::lease::row::{Gap, ShardKey, ShardRow};
+use crate::machine::{BoxFuture, MonoTime, sleep_until};
+use crate::ops::repeats::Repeats;
+use crate::retry::Retry;
+use crate::stream::arn::StreamArn;
+
+/// A row without a checkpoint whose shard was discovered longer ago than this may have lost its first changes.
+const RETENTION_MS: u64 = 24 * 3_600 * 1_000;
+
+/// How a shard's task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardEnd {
+    /// The shard is finished and its children may be read.
+    Finished,
+    /// The lease was given up.
+    Released,
+    /// The lease belongs to another, or its row is gone.
+    Lost,
+}
+
+/// What a shard's task starts with.
+pub struct ShardTask {
+    pub shared: Arc<Shared>,
+    pub pipeline: Arc<Pipeline>,
+    pub key: ShardKey,
+    pub stream: StreamArn,
+    /// The row as the take returned it.
+    pub row: ShardRow,
+    /// Until when this worker may act on its leases.
+    pub deadline: watch::Receiver<MonoTime>,
+    pub writer: WriterHandle,
+    pub slot: ShardSlot,
+    /// Set once: drain, and be done by that moment.
+    pub stop: watch::Receiver<Option<MonoTime>>,
+    /// When reading last moved, on the machine's clock in milliseconds.
+    pub touched_ms: Arc<AtomicU64>,
+}
+
+enum Phase {
+    Reading,
+    /// Everything was read: what is under way is delivered, then the shard is finished.
+    Ending,
+    /// Nothing more is read or sent until an operator helps.
+    Halted,
+    /// Nothing more is read; what is under way may be delivered until then.
+    Draining(MonoTime),
+}
+
+impl ShardTask {
+    /// Runs the shard to its end.
+    pub async fn run(self) -> ShardEnd {
+        let inlet = self.writer.open(self.slot).await;
+        let held = Held::new(
+            self.shared.store.clone(),
+            self.pipeline.name.to_string(),
+            self.key.clone(),
+            self.row.clone(),
+            self.deadline.clone(),
+        );
+        let now = self.shared.machine.now();
+        let mut run = Run {
+            checkpoint_due: now + self.shared.checkpoint_interval,
+            task: self,
+            inlet,
+            held,
+            phase: Phase::Reading,
+            reading: None,
+            saving: None,
+            save_retry: Retry::new(Duration::from_millis(200), Duration::from_secs(5)),
+            save_failures: Repeats::default(),
+        };
+        let end = run.follow().await;
+        if run.held.row.halted_because.is_some() {
+            run.task.pipeline.metrics.halted_shards.dec();
+            run.task.shared.health.well_again(&run.task.concerns());
+        }
+        if end == ShardEnd::Lost {
+            run.task.shared.metrics.lease_losses.inc();
+            tracing::warn!(pipeline = &*run.task.pipeline.name, shard = %run.task.key, "the lease is lost; the shard stops here");
+        }
+        end
+    }
+}
+
+impl ShardTask {
+    /// How health names this shard.
+    fn concerns(&self) -> String {
+        format!("pipeline {}, shard {}", self.pipeline.name, self.key)
+    }
+}
+
+type ReadingStep = BoxFuture<(Reading, Event)>;
+
+/// A shard's task under way.
+struct Run {
+    task: ShardTask,
+    inlet: ShardInlet,
+    held: Held,
+    phase: Phase,
+    reading: Option<ReadingStep>,
+    saving: Option<BoxFuture<Result<ShardRow, ApiError>>>,
+    checkpoint_due: MonoTime,
+    save_retry: Retry,
+    save_failures: Repeats,
+}
+
+impl Run {
+    async fn follow(&mut self) -> ShardEnd {
+        self.start_reading();
+        let machine = Arc::clone(&self.task.shared.machine);
+        loop {
+            self.absorb_progress();
+            if let Some(end) = self.end_of_phase().await {
+                return end;
+            }
+            self.save_if_due();
+            self.touch();
+            let wake = self.wake();
+            tokio::select! {
+                biased;
+                changed = self.task.stop.changed() => if changed.is_err() { return ShardEnd::Released } else { self.drain() },
+                result = when(&mut self.saving) => {
+                    self.saving = None;
+                    if !self.saved(result) {
+                        return ShardEnd::Lost;
+                    }
+                }
+                changed = self.inlet.progress.changed() => if changed.is_err() { return ShardEnd::Released },
+                (reading, event) = when(&mut self.reading) => {
+                    self.reading = None;
+                    self.heed(reading, event);
+                }
+                () = sleep_until(&*machine, wake.unwrap_or_default()), if wake.is_some() => {}
+            }
+        }
+    }
+
+    fn start_reading(&mut self) {
+        let task = &self.task;
+        let row = &self.held.row;
+        let discovered_long_ago =
+            task.shared.machine.wall_ms().saturating_sub(row.discovered_at_ms) >= RETENTION_MS;
+        let gap_reason = "the shard was not read within the stream's retention of 24 hours";
+        let may_miss_its_beginning = row.checkpoint.is_none()
+            && row.latest_from_ms.is_none()
+            && discovered_long_ago
+            && row.gaps.is_empty();
+        let start = Start {
+            stream: task.stream.clone(),
+            shard: task.key.shard.clone(),
+            checkpoint: row.checkpoint.clone(),
+            latest_from_ms: row.latest_from_ms,
+            latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| row.checkpoint.is_none()),
+            in_gap: row.gaps.last().is_some_and(|gap| gap.to.is_none()),
+        };
+        let mut reading = Reading::new(
+            Arc::clone(&task.shared),
+            Arc::clone(&task.pipeline),
+            self.inlet.feeder(),
+            Arc::clone(&task.touched_ms),
+            start,
+        );
+        if may_miss_its_beginning && let Some(event) = reading.gap(gap_reason) {
+            self.heed(reading, event);
+            return;
+        }
+        self.reading = Some(Box::pin(reading.next()));
+    }
+
+    fn absorb_progress(&mut self) {
+        let progress = self.inlet.progress.borrow_and_update().clone();
+        if let Some(checkpoint) = &progress.checkpoint {
+            self.held.advance(checkpoint);
+        }
+        if let Some(reason) = progress.halted
+            && self.held.row.halted_because.is_none()
+        {
+            self.halt(reason.to_string());
+        }
+    }
+
+    /// Ends the phase when it is over: finishes the shard, or gives the lease up.
+    async fn end_of_phase(&mut self) -> Option<ShardEnd> {
+        let now = self.task.shared.machine.now();
+        match self.phase {
+            Phase::Ending if self.inlet.is_empty() => {
+                self.saving = None;
+                Some(finish::finish(&self.task, &mut self.held).await)
+            }
+            Phase::Draining(until)
+                if self.inlet.is_empty() || self.held.row.halted_because.is_some() || now >= until =>
+            {
+                self.saving = None;
+                Some(finish::release(&self.task, &mut self.held).await)
+            }
+            _ => None,
+        }
+    }
+
+    fn drain(&mut self) {
+        if let Some(until) = *self.task.stop.borrow_and_update() {
+            self.reading = None;
+            self.phase = Phase::Draining(until);
+        }
+    }
+
+    /// What reading came upon.
+    fn heed(&mut self, reading: Reading, event: Event) {
+        let pipeline = &self.task.pipeline;
+        match event {
+            Event::Ended => self.phase = Phase::Ending,
+            Event::Gone(gap) => {
+                self.note_gap(gap);
+                self.phase = Phase::Ending;
+            }
+            Event::Halt(reason) => self.halt(reason),
+            Event::GapBegins(gap) => {
+                self.note_gap(gap);
+                self.reading = Some(Box::pin(reading.next()));
+            }
+            Event::GapEnds(first) => {
+                tracing::warn!(pipeline = &*pipeline.name, shard = %self.task.key, to = %first, "reading goes on behind the gap");
+                self.held.end_gap(first.to_string());
+                self.reading = Some(Box::pin(reading.next()));
+            }
+        }
+    }
+
+    fn note_gap(&mut self, gap: Gap) {
+        let pipeline = &self.task.pipeline;
+        pipeline.metrics.gaps.inc();
+        tracing::error!(
+            pipeline = &*pipeline.name,
+            shard = %self.task.key,
+            from = gap.from.as_deref().unwrap_or("the shard's beginning"),
+            "changes may be missing: {}", gap.reason
+        );
+        self.held.note_gap(gap);
+        self.checkpoint_due = self.task.shared.machine.now();
+    }
+
+    fn halt(&mut self, reason: String) {
+        let pipeline = &self.task.pipeline;
+        pipeline.metrics.halted_shards.inc();
+        tracing::error!(pipeline = &*pipeline.name, shard = %self.task.key, "the shard is halted: {reason}");
+        self.task.shared.health.trouble(self.task.concerns(), format!("the shard is halted: {reason}"));
+        self.held.halt(reason);
+        self.reading = None;
+        self.checkpoint_due = self.task.shared.machine.now();
+        if !matches!(self.phase, Phase::Draining(_)) {
+            self.phase = Phase::Halted;
+        }
+    }
+
+    /// While nothing is read there is nothing to be stuck.
+    fn touch(&self) {
+        if self.reading.is_none() {
+            self.task.touched_ms.store(u64::MAX, Ordering::Release);
+        }
+    }
+
+    fn save_if_due(&mut self) {
+        let machine = &self.task.shared.machine;
+        let now = machine.now();
+        if self.saving.is_some() || !self.held.is_dirty() || now < self.checkpoint_due {
+            return;
+        }
+        match self.held.time_left(&**machine) {
+            Some(limit) => self.saving = Some(self.held.save(limit)),
+            None => self.checkpoint_due = now + Duration::from_millis(200),
+        }
+    }
+
+    /// A save came back. False when the lease is lost.
+    fn saved(&mut self, result: Result<ShardRow, ApiError>) -> bool {
+        let machine = &self.task.shared.machine;
+        let pipeline = &self.task.pipeline;
+        match result {
+            Ok(row) => {
+                self.held.saved(row);
+                pipeline.metrics.checkpoints.inc();
+                self.save_retry.succeeded();
+                if let Some(times) = self.save_failures.over() {
+                    tracing::info!(pipeline = &*pipeline.name, shard = %self.task.key, times, "checkpoints are stored again");
+                }
+                self.checkpoint_due = machine.now() + self.task.shared.checkpoint_interval;
+                true
+            }
+            Err(error) if error.kind == ErrorKind::ConditionFailed => false,
+            Err(error) => {
+                pipeline.failed(&error);
+                if let Some(times) = self.save_failures.happened(machine.now()) {
+                    tracing::warn!(pipeline = &*pipeline.name, shard = %self.task.key, times, "store the checkpoint: {error}");
+                }
+                self.checkpoint_due = machine.now() + self.save_retry.next(machine.random());
+                true
+            }
+        }
+    }
+
+    /// When something is due without anybody telling.
+    fn wake(&self) -> Option<MonoTime> {
+        let save = (self.saving.is_none() && self.held.is_dirty()).then_some(self.checkpoint_due);
+        match self.phase {
+            Phase::Draining(until) => Some(save.map_or(until, |save| save.min(until))),
+            _ => save,
+        }
+    }
+}
+
+/// Waits for the future while there is one.
+async fn when<T>(future: &mut Option<BoxFuture<T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,88 @@
+//! The sink port against the emulator.
+
+use std::time::Duration;
+
+use aws_sdk_kinesis::types::ShardIteratorType;
+use bytes::Bytes;
+use ddb_kinesis_bridge::aws::KinesisStream;
+use ddb_kinesis_bridge::config::StreamName;
+use ddb_kinesis_bridge::delivery::sink::{KinesisSink, PutEntry};
+use ddb_kinesis_bridge::error::ErrorKind;
+
+use crate::emulators;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn entry(key: &str, data: &[u8]) -> PutEntry {
+    PutEntry { partition_key: key.into(), data: Bytes::copy_from_slice(data) }
+}
+
+#[tokio::test]
+async fn what_is_put_can_be_read() {
+    let client = emulators::kinesis_client(&emulators::kinesis().await);
+    emulators::create_stream(&client, "cdc").await;
+    let by_name = KinesisStream::new(client.clone(), StreamName::parse("cdc").expect("a name"));
+    let description = by_name.describe().await.expect("a description");
+    assert_eq!(description.status, "ACTIVE");
+    assert_eq!(description.max_record_bytes, 1024 * 1024);
+    let arn = StreamName::parse(&description.arn).expect("an ARN");
+    let by_arn = KinesisStream::new(client.clone(), arn);
+
+    let entries = [entry("a", b"one"), entry("b", &[0, 159, 146, 150])];
+    let first = by_name.put_records(&entries, LIMIT).await.expect("an answer");
+    let second = by_arn.put_records(&[entry("c", b"three")], LIMIT).await.expect("an answer");
+    let placed: Vec<_> = first.into_iter().chain(second).map(|result| result.expect("accepted")).collect();
+    assert!(placed.windows(2).all(|pair| pair[0].sequence_number < pair[1].sequence_number), "{placed:?}");
+
+    let iterator = client
+        .get_shard_iterator()
+        .stream_name("cdc")
+        .shard_id(&*placed[0].shard_id)
+        .shard_iterator_type(ShardIteratorType::TrimHorizon);
+    let iterator = iterator.send().await.expect("an iterator").shard_iterator.expect("an iterator");
+    let records = client.get_records().shard_iterator(iterator).send().await.expect("records").records;
+    let read: Vec<_> = records
+        .iter()
+        .map(|record| (record.partition_key().expect("a key"), record.data().as_ref()))
+        .collect();
+    assert_eq!(read, [("a", &b"one"[..]), ("b", &[0, 159, 146, 150]), ("c", b"three")]);
+}
+
+#[tokio::test]
+async fn a_throttled_entry_fails_alone() {
+    let client = emulators::kinesis_client(&emulators::kinesis().await);
+    emulators::create_stream(&client, "cdc").await;
+    let sink = KinesisStream::new(client, StreamName::parse("cdc").expect("a name"));
+    // A shard takes 1 MiB a second: three times 450 KiB cannot all fit. (The emulator takes 2 MB a request.)
+    let big = vec![b'x'; 450 * 1024];
+    let entries: Vec<_> = (0..3).map(|number| entry(&number.to_string(), &big)).collect();
+    let results = sink.put_records(&entries, LIMIT).await.expect("an answer");
+    assert_eq!(results.len(), 3);
+    assert!(results[0].is_ok(), "{results:?}");
+    let throttled = results.iter().filter_map(|result| result.as_ref().err()).collect::<Vec<_>>();
+    assert!(!throttled.is_empty());
+    for error in throttled {
+        assert_eq!(error.kind, ErrorKind::Throttled, "{error:?}");
+        assert_eq!(error.code, "ProvisionedThroughputExceededException");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_there() {
+    let client = emulators::kinesis_client(&emulators::kinesis().await);
+    let sink = KinesisStream::new(client, StreamName::parse("gone").expect("a name"));
+    let error = sink.put_records(&[entry("a", b"one")], LIMIT).await.expect_err("no such stream");
+    assert_eq!((error.api, error.kind), ("PutRecords", ErrorKind::NotFound), "{error}");
+    let error = sink.describe().await.expect_err("no such stream");
+    assert_eq!((error.api, error.kind), ("DescribeStreamSummary", ErrorKind::NotFound), "{error}");
+}
+
+#[tokio::test]
+async fn an_invalid_entry_makes_the_call_invalid() {
+    let client = emulators::kinesis_client(&emulators::kinesis().await);
+    emulators::create_stream(&client, "cdc").await;
+    let sink = KinesisStream::new(client, StreamName::parse("cdc").expect("a name"));
+    let entries = [entry("a", b"good"), entry(&"k".repeat(257), b"bad")];
+    let error = sink.put_records(&entries, LIMIT).await.expect_err("a partition key of 257 characters");
+    assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
+}

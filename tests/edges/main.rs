@@ -1,0 +1,14 @@
+//! The stream's edges and bad conditions: the whole bridge in this process, over HTTP against the scripted fake, judged
+//! from outside. No emulator rotates, splits, trims or expires; the fake does.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "drives a real bridge over real sockets: no worker code, nothing to replay"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bridge;
+mod carrying;
