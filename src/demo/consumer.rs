@@ -130,7 +130,7 @@ impl ShardReader {
                 after = Some(record.sequence_number.clone());
                 let landed = Landed {
                     shard_id: self.shard_id.clone(),
-                    partition_key: record.partition_key,
+                    partition_key: record.partition_key.unwrap_or_default(),
                     sequence_number: record.sequence_number,
                     data: record.data.into_inner(),
                     at,

@@ -33,6 +33,12 @@ impl Ledger {
         Self::default()
     }
 
+    /// A ledger of its own with what this one holds now: for the same changes, carried to another stream.
+    pub fn copied(&self) -> Self {
+        let book = self.book();
+        Ledger(Arc::new(Mutex::new(Book { verifier: book.verifier.clone(), sent: book.sent.clone() })))
+    }
+
     /// A change that is sent now.
     pub fn sending(&self, change: &Change, at: Instant) {
         let mut book = self.book();

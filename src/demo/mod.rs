@@ -26,3 +26,4 @@ pub mod verify;
 
 pub use error::DemoError;
 pub use run::{Options, StartWorker, run};
+pub use screen::Output;

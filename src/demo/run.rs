@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::StreamViewType;
 use bytesize::ByteSize;
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use super::checkpoints::{self, Checkpoints};
@@ -17,7 +17,7 @@ use super::error::DemoError;
 use super::figures::{Figures, resident_memory_bytes};
 use super::ledger::Ledger;
 use super::plan::Plan;
-use super::screen::{Screen, thousands};
+use super::screen::{Output, Screen, thousands};
 use super::settings::{LEASE_TABLE, PIPELINE, STREAM, STREAM_SHARDS, TABLE, configuration};
 use super::tables::{self, TableSpec};
 use super::traffic::{Load, Traffic};
@@ -31,34 +31,41 @@ const ITEMS: usize = 300;
 const DEFAULT_RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
 /// Writers at a time.
 const WRITERS: usize = 16;
-/// A run whose records stop coming fails after this.
-const NOTHING_NEW: Duration = Duration::from_secs(30);
 
 /// What the command line asks for.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Stop and verify after this many changes; none: on until Ctrl-C.
     pub changes: Option<u64>,
     /// Changes a second. Where none is given: 200, or with `changes` as fast as the emulator takes them.
     pub rate: Option<NonZeroU32>,
+    /// A run whose records stop coming fails after this.
+    pub give_up_after: Duration,
 }
 
-/// Starts the worker from a configuration's TOML text. The worker drains and ends once the second argument completes;
-/// what it returns early, or as an error, is the demo's failure.
+impl Default for Options {
+    /// On until Ctrl-C, at 200 changes a second.
+    fn default() -> Self {
+        Options { changes: None, rate: None, give_up_after: Duration::from_secs(30) }
+    }
+}
+
+/// Starts the worker from a configuration's TOML text; it drains and ends once the receiver shows true. An error, or an
+/// end before that, is the demo's failure.
 pub type StartWorker =
-    Box<dyn FnOnce(String, BoxFuture<'static, ()>) -> BoxFuture<'static, Result<(), String>> + Send>;
+    Box<dyn FnOnce(String, watch::Receiver<bool>) -> BoxFuture<'static, Result<(), String>> + Send>;
 
 /// Runs the demo to its end; true when every change arrived and every item's order held.
 ///
 /// # Errors
 /// When something could not be started, or failed on the way.
-pub async fn run(options: Options, start_worker: StartWorker) -> Result<bool, DemoError> {
+pub async fn run(options: Options, output: Output, start_worker: StartWorker) -> Result<bool, DemoError> {
     let emulators = Emulators::start()?;
     let endpoints = Endpoints::of(&emulators);
     let clients = Clients::new(&endpoints);
     tables::create_table(&clients, &TableSpec::orders(TABLE, StreamViewType::NewAndOldImages)).await?;
     tables::create_stream(&clients, STREAM, STREAM_SHARDS).await?;
-    let mut demo = Demo::start(options, clients, &endpoints, start_worker).await?;
+    let mut demo = Demo::start(options, Screen::new(output), clients, &endpoints, start_worker).await?;
     demo.watch().await?;
     demo.drain().await?;
     Ok(demo.judge())
@@ -66,6 +73,7 @@ pub async fn run(options: Options, start_worker: StartWorker) -> Result<bool, De
 
 /// What a run holds while it goes on.
 struct Demo {
+    options: Options,
     clients: Clients,
     ledger: Ledger,
     screen: Screen,
@@ -75,7 +83,7 @@ struct Demo {
     /// None once all is written.
     traffic: Option<Traffic>,
     worker: JoinSet<Result<(), String>>,
-    stop_worker: Option<oneshot::Sender<()>>,
+    stop_worker: watch::Sender<bool>,
     interrupts: mpsc::Receiver<()>,
     _listener: JoinSet<()>,
 }
@@ -83,20 +91,16 @@ struct Demo {
 impl Demo {
     async fn start(
         options: Options,
+        mut screen: Screen,
         clients: Clients,
         endpoints: &Endpoints,
         start_worker: StartWorker,
     ) -> Result<Self, DemoError> {
-        let screen = Screen::new();
-        introduce(&screen, &options, endpoints);
+        introduce(&mut screen, &options, endpoints);
         let (ledger, figures) = (Ledger::new(), Figures::start(Instant::now()));
-        let (stop_worker, stopped) = oneshot::channel();
+        let (stop_worker, stopped) = watch::channel(false);
         let mut worker = JoinSet::new();
-        let shutdown = Box::pin(async move {
-            // Also when the sender is gone: then nobody needs the worker any more.
-            let _stopped = stopped.await;
-        });
-        worker.spawn(start_worker(configuration(endpoints), shutdown));
+        worker.spawn(start_worker(configuration(endpoints), stopped));
         let consumer = Consumer::start(&clients.kinesis, STREAM).await?;
         let load = Load {
             table: TABLE.to_owned(),
@@ -107,6 +111,7 @@ impl Demo {
         let traffic = Traffic::start(&clients.dynamodb, &load, Plan::new(SEED, ITEMS), &ledger);
         let (interrupts, listener) = listen_for_interrupts();
         Ok(Demo {
+            options,
             clients,
             ledger,
             screen,
@@ -115,7 +120,7 @@ impl Demo {
             consumer,
             traffic: Some(traffic),
             worker,
-            stop_worker: Some(stop_worker),
+            stop_worker,
             interrupts,
             _listener: listener,
         })
@@ -155,10 +160,11 @@ impl Demo {
 
     fn has_stalled(&mut self) -> bool {
         // While changes are still being written the stall clock runs too: they should be landing.
-        let stalled =
-            self.figures.idle(Instant::now()) > NOTHING_NEW && !self.ledger.ask(|j| j.is_complete());
+        let stalled = self.figures.idle(Instant::now()) > self.options.give_up_after
+            && !self.ledger.ask(|j| j.is_complete());
         if stalled {
-            let text = format!("nothing new arrived for {} s: giving up", NOTHING_NEW.as_secs());
+            let text =
+                format!("nothing new arrived for {} s: giving up", self.options.give_up_after.as_secs());
             self.screen.verdict(false, &text);
             self.traffic = None;
         }
@@ -167,7 +173,7 @@ impl Demo {
 
     /// Stops the worker as SIGTERM would, then reads what is left in Kinesis.
     async fn drain(&mut self) -> Result<(), DemoError> {
-        drop(self.stop_worker.take());
+        self.stop_worker.send_replace(true);
         if let Some(ended) = self.worker.join_next().await {
             let ended = ended.map_err(|error| DemoError::new("stop the worker", error))?;
             ended.map_err(|error| DemoError::new("stop the worker", error))?;
@@ -203,46 +209,53 @@ impl Demo {
     }
 
     /// Prints the verdict.
-    fn judge(&self) -> bool {
+    fn judge(&mut self) -> bool {
         let report = self.ledger.report();
         let arrived = self.ledger.ask(|judge| judge.arrived());
-        let row = |name: &str, value: String| self.screen.line(format_args!("  {name:<22}{value}"));
-        let time = |time: Option<Duration>| {
-            time.map_or_else(|| "-".to_owned(), |time| format!("{} ms", thousands(time.as_millis() as usize)))
-        };
+        let mut rows = vec![
+            ("changes written", thousands(report.expected)),
+            ("records delivered", thousands(report.delivered)),
+            ("duplicates", thousands(report.duplicates)),
+            ("missing", thousands(report.missing)),
+            ("out of order", thousands(report.out_of_order)),
+            ("wrong or unreadable", thousands(report.unexpected + report.undecodable)),
+            ("checkpoint covers", format!("{} changes", thousands(self.checkpoints.covered()))),
+            ("throughput", format!("{} changes a second", thousands(self.figures.rate(arrived)))),
+            ("lag", format!("p50 {}, p99 {}", told(self.figures.lag(50)), told(self.figures.lag(99)))),
+            ("first record after", told(self.figures.first_record())),
+        ];
+        if let Some(bytes) = resident_memory_bytes() {
+            rows.push((
+                "resident memory",
+                format!("{} (with the emulators and their data)", ByteSize::b(bytes)),
+            ));
+        }
         self.screen.line("");
         self.screen.heading("Verified: what was written against what lies in Kinesis");
-        row("changes written", thousands(report.expected));
-        row("records delivered", thousands(report.delivered));
-        row("duplicates", thousands(report.duplicates));
-        row("missing", thousands(report.missing));
-        row("out of order", thousands(report.out_of_order));
-        row("wrong or unreadable", thousands(report.unexpected + report.undecodable));
-        row("checkpoint covers", format!("{} changes", thousands(self.checkpoints.covered())));
-        row("throughput", format!("{} changes a second", thousands(self.figures.rate(arrived))));
-        row("lag", format!("p50 {}, p99 {}", time(self.figures.lag(50)), time(self.figures.lag(99))));
-        row("first record after", time(self.figures.first_record()));
-        if let Some(bytes) = resident_memory_bytes() {
-            row("resident memory", format!("{} (with the emulators and their data)", ByteSize::b(bytes)));
+        for (name, value) in rows {
+            self.screen.line(format_args!("  {name:<22}{value}"));
         }
         self.screen.line("");
         for problem in &report.problems {
             self.screen.line(format_args!("  {problem}"));
         }
         let good = report.is_ok();
-        self.screen.verdict(
-            good,
-            if good {
-                "Every change arrived, and every item's changes in their order."
-            } else {
-                "The promises did not hold; the problems are above."
-            },
-        );
+        let verdict = if good {
+            "Every change arrived, and every item's changes in their order."
+        } else {
+            "The promises did not hold; the problems are above."
+        };
+        self.screen.verdict(good, verdict);
         good
     }
 }
 
-fn introduce(screen: &Screen, options: &Options, endpoints: &Endpoints) {
+/// A time in milliseconds, or a dash.
+fn told(time: Option<Duration>) -> String {
+    time.map_or_else(|| "-".to_owned(), |time| format!("{} ms", time.as_millis()))
+}
+
+fn introduce(screen: &mut Screen, options: &Options, endpoints: &Endpoints) {
     screen.heading("ddb-kinesis-bridge demo: a DynamoDB table's changes, carried into a Kinesis stream");
     screen.line("");
     screen

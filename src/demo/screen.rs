@@ -20,10 +20,24 @@ const RED: &str = "31";
 const GREEN: &str = "32";
 const YELLOW: &str = "33";
 
-/// Where the lines go.
-#[derive(Debug)]
+/// Where the lines go, and whether colours are understood there.
+pub struct Output {
+    pub to: Box<dyn Write + Send>,
+    pub colours: bool,
+}
+
+impl Output {
+    /// Standard output; colours on a terminal, unless `NO_COLOR` says no.
+    pub fn standard() -> Self {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let stdout = std::io::stdout();
+        Output { colours: stdout.is_terminal() && !no_colour, to: Box::new(stdout) }
+    }
+}
+
+/// Prints on one output.
 pub struct Screen {
-    colours: bool,
+    output: Output,
     last_record: Option<Instant>,
     left_out: usize,
 }
@@ -44,35 +58,36 @@ pub struct Second {
 }
 
 impl Screen {
-    /// For standard output.
-    pub fn new() -> Self {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Screen { colours: std::io::stdout().is_terminal() && !no_colour, last_record: None, left_out: 0 }
+    pub fn new(output: Output) -> Self {
+        Screen { output, last_record: None, left_out: 0 }
     }
 
     /// A line of plain text.
-    pub fn line(&self, text: impl Display) {
+    pub fn line(&mut self, text: impl Display) {
         // A closed pipe (`demo | head`) is no reason to stop verifying.
-        let _closed = writeln!(std::io::stdout().lock(), "{text}");
+        let _closed = writeln!(self.output.to, "{text}");
     }
 
     /// A heading.
-    pub fn heading(&self, text: &str) {
-        self.line(self.painted(BOLD, text));
+    pub fn heading(&mut self, text: &str) {
+        let text = self.painted(BOLD, text);
+        self.line(text);
     }
 
     /// A last word: green or red.
-    pub fn verdict(&self, good: bool, text: &str) {
-        self.line(self.painted(if good { GREEN } else { RED }, text));
+    pub fn verdict(&mut self, good: bool, text: &str) {
+        let text = self.painted(if good { GREEN } else { RED }, text);
+        self.line(text);
     }
 
     /// The head of the record lines.
-    pub fn columns(&self) {
+    pub fn columns(&mut self) {
         let head = format!(
             "{:<12}  {:<6}  {:<32} {:>7}  {:<8}  {}",
             "time (UTC)", "event", "item", "version", "shard", "change"
         );
-        self.line(self.painted(DIM, &head));
+        let head = self.painted(DIM, &head);
+        self.line(head);
     }
 
     /// A record that landed, unless one was printed just before.
@@ -90,10 +105,11 @@ impl Screen {
         let version = record.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
         let shard = landed.shard_id.trim_start_matches("shardId-").trim_start_matches('0');
         let shard = if shard.is_empty() { "0" } else { shard };
+        let painted = self.painted(colour, &format!("{:<6}", record.kind));
         self.line(format_args!(
             "{:<12}  {}  {:<32} {version:>7}  {shard:<8}  {}{}",
             time_of_day(),
-            self.painted(colour, &format!("{:<6}", record.kind)),
+            painted,
             record.item.to_string(),
             summary(record),
             if duplicate { "  (duplicate)" } else { "" },
@@ -121,17 +137,12 @@ impl Screen {
                 format!(" | duplicates {}", thousands(second.duplicates))
             },
         );
-        self.line(self.painted(BOLD, &text));
+        let text = self.painted(BOLD, &text);
+        self.line(text);
     }
 
     fn painted(&self, colour: &str, text: &str) -> String {
-        if self.colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-}
-
-impl Default for Screen {
-    fn default() -> Self {
-        Self::new()
+        if self.output.colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
 

@@ -25,7 +25,7 @@ pub enum Arrival {
 ///
 /// Facts go in with [`expect`](Self::expect) (in each item's order), [`deliver`](Self::deliver) (in each Kinesis
 /// shard's order) and [`undecodable`](Self::undecodable); the verdict comes out of [`report`](Self::report).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Verifier {
     items: BTreeMap<ItemKey, ItemHistory>,
     expected: usize,
@@ -34,7 +34,7 @@ pub struct Verifier {
     undecodable: Vec<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct ItemHistory {
     expected: Vec<(ChangeKind, u64)>,
     first: Vec<FirstDelivery>,

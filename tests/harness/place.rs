@@ -1,6 +1,7 @@
 //! The place of a test: DynamoDB, Streams and Kinesis endpoints, with names that no other test uses. Embedded
 //! emulators of its own by default; one endpoint for all, and for all tests, where `BRIDGE_TEST_ENDPOINT` is set.
 
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::types::StreamViewType;
@@ -20,22 +21,16 @@ pub struct Place {
     test: String,
     /// Goes into every name.
     suffix: String,
+    skipped: Cell<bool>,
     emulators: Option<Emulators>,
 }
 
 impl Place {
-    /// A place for the test of that name. Says on standard error that the test ran, and against what.
+    /// A place for the test of that name.
     pub fn open(test: &str) -> Self {
-        let given = std::env::var(ENDPOINT_VARIABLE).ok().filter(|url| !url.is_empty());
-        match given {
-            Some(url) => {
-                announce(&format!("emulator test ran: {test} against {url}"));
-                Self::at(test, Endpoints::single(url.trim_end_matches('/')), None)
-            }
-            None => {
-                announce(&format!("emulator test ran: {test} against embedded emulators"));
-                Self::embedded(test)
-            }
+        match std::env::var(ENDPOINT_VARIABLE).ok().filter(|url| !url.is_empty()) {
+            Some(url) => Self::at(test, Endpoints::single(url.trim_end_matches('/')), None),
+            None => Self::embedded(test),
         }
     }
 
@@ -49,7 +44,11 @@ impl Place {
         let clients = Clients::new(&endpoints);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
         let suffix = format!("{}-{}", std::process::id(), now.as_micros());
-        Place { endpoints, clients, test: test.to_owned(), suffix, emulators }
+        Place { endpoints, clients, test: test.to_owned(), suffix, skipped: Cell::new(false), emulators }
+    }
+
+    fn against(&self) -> &str {
+        if self.is_embedded() { "embedded emulators" } else { &self.endpoints.dynamodb }
     }
 
     pub fn is_embedded(&self) -> bool {
@@ -60,7 +59,8 @@ impl Place {
     /// test runs or fails.
     pub fn skip(&self, why: &str) {
         assert!(!self.is_embedded(), "{}: {why}", self.test);
-        announce(&format!("emulator test skipped: {}: {why}", self.test));
+        self.skipped.set(true);
+        announce(&format!("emulator test skipped: {} against {}: {why}", self.test, self.against()));
     }
 
     /// A name of this test's own.
@@ -89,5 +89,14 @@ impl Place {
     /// A configuration for this place, without a pipeline yet.
     pub fn settings(&self) -> Settings {
         Settings::new(&self.endpoints, self.name("leases"), self.name("worker"))
+    }
+}
+
+impl Drop for Place {
+    /// Says that the test ran, once it did to its end: CI counts these lines.
+    fn drop(&mut self) {
+        if !self.skipped.get() && !std::thread::panicking() {
+            announce(&format!("emulator test ran: {} against {}", self.test, self.against()));
+        }
     }
 }
