@@ -205,6 +205,10 @@ impl Demo {
         }
         let second = self.figures.second(Instant::now(), &self.ledger, self.checkpoints.covered());
         self.screen.second(&second);
+        if let Some(traffic) = self.traffic.as_ref().filter(|_| self.screen.is_closed()) {
+            // Nobody is there to press Ctrl-C either.
+            traffic.stop();
+        }
         Ok(())
     }
 

@@ -40,6 +40,7 @@ pub struct Screen {
     output: Output,
     last_record: Option<Instant>,
     left_out: usize,
+    closed: bool,
 }
 
 /// One second's figures.
@@ -59,13 +60,17 @@ pub struct Second {
 
 impl Screen {
     pub fn new(output: Output) -> Self {
-        Screen { output, last_record: None, left_out: 0 }
+        Screen { output, last_record: None, left_out: 0, closed: false }
     }
 
     /// A line of plain text.
     pub fn line(&mut self, text: impl Display) {
-        // A closed pipe (`demo | head`) is no reason to stop verifying.
-        let _closed = writeln!(self.output.to, "{text}");
+        self.closed |= writeln!(self.output.to, "{text}").is_err();
+    }
+
+    /// Whether nobody reads any more (`demo | head`).
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// A heading.
