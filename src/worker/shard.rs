@@ -203,9 +203,7 @@ impl Run {
                 self.saving = None;
                 Some(finish::finish(&self.task, &mut self.held).await)
             }
-            Phase::Draining(until)
-                if self.inlet.is_empty() || self.held.row.halted_because.is_some() || now >= until =>
-            {
+            Phase::Draining(until) if self.inlet.is_empty() || self.inlet.is_halted() || now >= until => {
                 self.saving = None;
                 Some(finish::release(&self.task, &mut self.held).await)
             }
