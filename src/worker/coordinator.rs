@@ -127,19 +127,24 @@ impl Tenure {
                 biased;
                 () = stopped(shutdown) => return self.drain().await,
                 // Nothing is ever sent: this ends when the heartbeats do.
-                _ = heart.changed() => return TenureEnd::SessionLost,
+                _ = heart.changed() => return self.lost(),
                 () = self.round() => {}
             }
             let wake = Arc::clone(&self.wake);
             tokio::select! {
                 biased;
                 () = stopped(shutdown) => return self.drain().await,
-                _ = heart.changed() => return TenureEnd::SessionLost,
+                _ = heart.changed() => return self.lost(),
                 woken = timeout(&*machine, ROUND, wake.notified()) => if woken.is_some() {
                     self.look_at = MonoTime::default();
                 },
             }
         }
+    }
+
+    fn lost(&self) -> TenureEnd {
+        self.shared.metrics.lease_losses.inc_by(self.running.len() as u64);
+        TenureEnd::SessionLost
     }
 
     async fn round(&mut self) {
