@@ -1,0 +1,76 @@
+//! What one Kinesis stream received, watched from outside: the records, and the judge that compares them with what was
+//! written.
+
+use std::time::Instant;
+
+use ddb_kinesis_bridge::demo::consumer::{Consumer, Landed};
+use ddb_kinesis_bridge::demo::ledger::Ledger;
+use ddb_kinesis_bridge::demo::payload::Delivered;
+use ddb_kinesis_bridge::demo::verify::{Report, Verifier};
+
+use super::bridge::Bridge;
+use super::place::Place;
+use super::{LOOK, STUCK};
+
+/// A reader of one Kinesis stream and its judge.
+pub struct Delivery {
+    consumer: Consumer,
+    pub ledger: Ledger,
+    /// All that landed, duplicates included, in each shard's order.
+    pub records: Vec<(Landed, Delivered)>,
+}
+
+impl Delivery {
+    pub async fn watch(place: &Place, stream: &str, ledger: Ledger) -> Self {
+        let consumer = Consumer::start(&place.clients.kinesis, stream).await.expect("the stream can be read");
+        Delivery { consumer, ledger, records: Vec::new() }
+    }
+
+    /// Waits until the judge is satisfied. Fails when nothing new lands for long, or when the bridge ends.
+    pub async fn until(&mut self, bridge: &mut Bridge, what: &str, enough: impl Fn(&Verifier) -> bool) {
+        let mut last = Instant::now();
+        while !self.ledger.ask(&enough) {
+            match tokio::time::timeout(LOOK, self.consumer.next()).await {
+                Ok(landed) => {
+                    let landed = landed.expect("the stream can be read").expect("its shards stay open");
+                    last = Instant::now();
+                    self.land(landed);
+                }
+                Err(_nothing_now) => bridge.assert_running(),
+            }
+            assert!(
+                last.elapsed() < STUCK,
+                "nothing landed for {} s while waiting for {what}: {}",
+                STUCK.as_secs(),
+                self.ledger.report()
+            );
+        }
+    }
+
+    /// Waits until as many changes arrived as were made.
+    pub async fn until_complete(&mut self, bridge: &mut Bridge) {
+        self.until(bridge, "all changes", Verifier::is_complete).await;
+    }
+
+    /// Waits until so many different changes arrived.
+    pub async fn until_arrived(&mut self, bridge: &mut Bridge, count: usize) {
+        self.until(bridge, &format!("{count} changes"), |judge| judge.arrived() >= count).await;
+    }
+
+    /// Takes what else lies in the stream, once nobody writes to it any more, and gives the verdict.
+    pub async fn finish(mut self) -> (Vec<(Landed, Delivered)>, Report) {
+        self.consumer.finish();
+        while let Some(landed) = self.consumer.next().await.expect("the stream can be read") {
+            self.land(landed);
+        }
+        let report = self.ledger.report();
+        (self.records, report)
+    }
+
+    fn land(&mut self, landed: Landed) {
+        match self.ledger.landed(&landed.data, landed.at) {
+            Ok((record, _)) => self.records.push((landed, record)),
+            Err(why) => panic!("unreadable record: {why}: {}", String::from_utf8_lossy(&landed.data)),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The configuration of a test's bridge, as TOML text. Short intervals, so that what has to be waited for comes soon.
+
+use std::fmt::Write;
+
+use ddb_kinesis_bridge::demo::clients::{Endpoints, REGION};
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub worker_id: String,
+    pub shutdown_timeout: String,
+    pub lease_table: String,
+    /// DynamoDB for the lease table.
+    pub lease_endpoint: String,
+    /// DynamoDB Streams.
+    pub source_endpoint: String,
+    pub sink_endpoint: String,
+    pub pipelines: Vec<Pipeline>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    pub name: String,
+    pub table: String,
+    pub stream: String,
+    pub format: String,
+    pub partition_key: String,
+    pub oversize: String,
+}
+
+impl Pipeline {
+    /// With the defaults of a configuration.
+    pub fn new(name: &str, table: &str, stream: &str) -> Self {
+        Pipeline {
+            name: name.to_owned(),
+            table: table.to_owned(),
+            stream: stream.to_owned(),
+            format: "dynamodb_json".to_owned(),
+            partition_key: "partition_key".to_owned(),
+            oversize: "drop_images".to_owned(),
+        }
+    }
+
+    pub fn format(mut self, format: &str) -> Self {
+        self.format = format.to_owned();
+        self
+    }
+
+    pub fn partition_key(mut self, mode: &str) -> Self {
+        self.partition_key = mode.to_owned();
+        self
+    }
+}
+
+impl Settings {
+    pub fn new(endpoints: &Endpoints, lease_table: String, worker_id: String) -> Self {
+        Settings {
+            worker_id,
+            shutdown_timeout: "60s".to_owned(),
+            lease_table,
+            lease_endpoint: endpoints.dynamodb.clone(),
+            source_endpoint: endpoints.dynamodb.clone(),
+            sink_endpoint: endpoints.kinesis.clone(),
+            pipelines: Vec::new(),
+        }
+    }
+
+    pub fn pipeline(mut self, pipeline: Pipeline) -> Self {
+        self.pipelines.push(pipeline);
+        self
+    }
+
+    pub fn to_toml(&self) -> String {
+        let mut text = format!(
+            r#"[worker]
+id = "{}"
+shutdown_timeout = "{}"
+[lease_table]
+name = "{}"
+heartbeat_interval = "200ms"
+failover_time = "1s"
+checkpoint_interval = "500ms"
+region = "{REGION}"
+endpoint_url = "{}"
+[http]
+listen = ""
+[log]
+level = "info"
+format = "text"
+"#,
+            self.worker_id, self.shutdown_timeout, self.lease_table, self.lease_endpoint
+        );
+        for pipeline in &self.pipelines {
+            write!(
+                text,
+                r#"
+[[pipeline]]
+name = "{}"
+[pipeline.source]
+table = "{}"
+region = "{REGION}"
+endpoint_url = "{}"
+[pipeline.sink]
+stream = "{}"
+oversize = "{}"
+region = "{REGION}"
+endpoint_url = "{}"
+[pipeline.record]
+format = "{}"
+partition_key = "{}"
+"#,
+                pipeline.name,
+                pipeline.table,
+                self.source_endpoint,
+                pipeline.stream,
+                pipeline.oversize,
+                self.sink_endpoint,
+                pipeline.format,
+                pipeline.partition_key
+            )
+            .expect("a string takes all text");
+        }
+        text
+    }
+}
