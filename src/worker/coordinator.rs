@@ -92,6 +92,7 @@ impl Tenure {
         let shared = Arc::clone(&worker.shared);
         let (me, figures, deadline) =
             (session.me.clone(), Arc::clone(&session.figures), session.deadline.clone());
+        shared.health.session(deadline.clone());
         let (alive, heart) = watch::channel(());
         let heart_task = shared.machine.spawn(task(async move {
             session.keep().await;
