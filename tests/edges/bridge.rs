@@ -75,7 +75,7 @@ impl Stage {
 endpoint_url = "{endpoint}"
 region = "eu-central-1"
 heartbeat_interval = "200ms"
-failover_time = "1s"
+{LASTING}
 checkpoint_interval = "200ms"
 [[pipeline]]
 name = "orders"
@@ -95,6 +95,11 @@ region = "eu-central-1"
 
     pub fn config(&self, front: &str, source: &str, sink: &str) -> Config {
         parse(&self.text(front, source, sink))
+    }
+
+    /// [`Stage::plain`] for tests in which a worker dies.
+    pub fn mortal(&self) -> Config {
+        parse(&with_failover(&self.text("", OF_TABLE, ""), 1))
     }
 
     pub fn plain(&self) -> Config {
@@ -166,6 +171,15 @@ region = "eu-central-1"
             .map(|stored| serde_json::from_slice::<Value>(&stored.data).expect("a payload is JSON"));
         payloads.filter(|payload| payload["dynamodb"]["Keys"]["id"]["S"] == id).collect()
     }
+}
+
+/// The lease table's line that lets a session outlast any pause of a busy machine.
+const LASTING: &str = "failover_time = \"30s\"";
+
+/// The same configuration for tests in which a worker dies: its session is over after this many seconds. Such a test
+/// must not count on a session that lives.
+pub fn with_failover(text: &str, seconds: u32) -> String {
+    text.replace(LASTING, &format!("failover_time = \"{seconds}s\""))
 }
 
 /// Reads a configuration, as if from standard input.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, item};
+use crate::process::Process;
 use crate::support::judge::judge;
 use crate::support::payload::{Format, delivered};
 
@@ -25,11 +26,11 @@ async fn every_change_arrives_once_and_in_order_over_a_clean_restart() {
 async fn a_crash_loses_nothing_and_keeps_order() {
     let stage = Stage::with_shards(2);
     stage.write(1_000, 20);
-    let bridge = stage.start(stage.plain()).await;
+    let bridge = stage.start(stage.mortal()).await;
     stage.fake.wait_until("some records", |world| world.kinesis_stream(SINK).stored.len() > 100).await;
     bridge.kill().await;
     stage.write(200, 20);
-    let bridge = stage.start(stage.plain()).await;
+    let bridge = stage.start(stage.mortal()).await;
     stage.all_arrive().await;
     bridge.stop().await;
     stage.judge().assert_complete_and_ordered();
@@ -150,4 +151,28 @@ async fn sequence_numbers_are_compared_as_numbers() {
     let lengths: std::collections::BTreeSet<usize> =
         stage.fake.world().changes(TABLE).iter().map(|change| change.sequence_number.len()).collect();
     assert_eq!(lengths.len(), 2, "the numbers grew a digit in between");
+}
+
+/// Table and Kinesis stream may be named by their ARNs, the endpoints by the SDK's own variable.
+#[tokio::test(flavor = "multi_thread")]
+async fn arns_for_names_and_the_environment_for_endpoints() {
+    let stage = Stage::with_shards(1);
+    stage.write(10, 3);
+    let (table, sink) = {
+        let world = stage.fake.world();
+        (world.table(TABLE).arn.clone(), world.kinesis_stream(SINK).arn.clone())
+    };
+    let endpoint = stage.fake.endpoint();
+    let text = stage.text("", &format!("table = \"{table}\""), "");
+    let text = text.replace(&format!("stream = \"{SINK}\""), &format!("stream = \"{sink}\""));
+    let text = text.replace(&format!("endpoint_url = \"{endpoint}\""), "");
+    let environment =
+        [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_ENDPOINT_URL", &*endpoint)];
+    let process = Process::run_with(&text, &environment);
+    stage.all_arrive().await;
+    process.signal("TERM");
+    assert_eq!(process.end().await.0, Some(0));
+    stage.judge().assert_exactly_once();
+    let world = stage.fake.world();
+    assert!(world.log.of("PutRecords").all(|request| request.input["StreamARN"] == sink));
 }

@@ -4,7 +4,7 @@
 //! shown by the simulation, where a minute costs nothing. Here the children are old.
 
 use crate::bridge::{OF_TABLE, Stage, TABLE, write};
-use crate::rows::{assert_lineage, finished_row, first_iterator, is_there, shard_row};
+use crate::rows::{LEASES, assert_lineage, finished_row, finished_rows, first_iterator, is_there, shard_row};
 use crate::support::shards::GoneAnswer;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -109,4 +109,42 @@ async fn a_shard_that_listings_lack_is_read_on() {
     bridge.stop().await;
     stage.judge().assert_exactly_once();
     assert!(shard_row(&stage.fake.world(), &shard)["gaps"].is_null());
+}
+
+/// Finished rows are kept for 48 hours, and until no listing shows the shard or a child of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn finished_rows_are_forgotten_when_nobody_needs_them() {
+    let stage = Stage::with_shards(1);
+    let mut chain = Vec::new();
+    for _ in 0..3 {
+        stage.write(3, 3);
+        chain.push(stage.open_shard());
+        stage.fake.world().rotate(&stage.stream, &chain[chain.len() - 1]);
+    }
+    let bridge = stage.start(stage.plain()).await;
+    stage.all_arrive().await;
+    stage.fake.wait_until("every end", |world| finished_rows(world).len() == 3).await;
+    bridge.stop().await;
+    {
+        let mut world = stage.fake.world();
+        let three_days_ago = world.now_ms() - 72 * HOUR_MS;
+        for shard in &chain {
+            let sk = finished_row(&world, shard)["sk"].as_str().expect("a finished row").to_owned();
+            let key = serde_json::json!({"pk": {"S": "pipeline#orders"}, "sk": {"S": sk}});
+            let old = serde_json::json!({"finished_at_ms": {"N": three_days_ago.to_string()}});
+            world.update(LEASES, key, old);
+        }
+        for shard in &chain[..2] {
+            world.drop_shard(&stage.stream, shard, GoneAnswer::TrimmedDataAccess);
+        }
+    }
+    stage.write(3, 3);
+    let bridge = stage.start(stage.plain()).await;
+    stage.all_arrive().await;
+    stage.fake.wait_until("the oldest forgotten", |world| !is_there(&finished_row(world, &chain[0]))).await;
+    bridge.stop().await;
+    stage.judge().assert_exactly_once();
+    let world = stage.fake.world();
+    assert!(is_there(&finished_row(&world, &chain[1])), "a listed shard names it as its parent");
+    assert!(is_there(&finished_row(&world, &chain[2])), "it is listed itself");
 }

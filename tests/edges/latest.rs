@@ -1,14 +1,22 @@
 //! `start = "latest"`: changes made before the first start are left out, every later one is carried, also when the first
 //! start was cut short.
 
-use crate::bridge::{OF_TABLE, Stage, TABLE, write};
+use crate::bridge::{OF_TABLE, Stage, TABLE, parse, with_failover, write};
 use crate::rows::{assert_lineage, finished_row, first_iterator, is_there, shard_row, stream_row};
+use crate::support::fault::Fault;
+use crate::support::log::Request;
+use crate::support::shards::GoneAnswer;
 use ddb_kinesis_bridge::config::Config;
 
 const HOUR_MS: u64 = 3_600_000;
 
 fn latest(stage: &Stage) -> Config {
-    stage.config("", &format!("{OF_TABLE}\nstart = \"latest\""), "")
+    parse(&stage.text("", &format!("{OF_TABLE}\nstart = \"latest\""), ""))
+}
+
+/// The same for tests in which a worker dies.
+fn mortal(stage: &Stage) -> Config {
+    parse(&with_failover(&stage.text("", &format!("{OF_TABLE}\nstart = \"latest\""), ""), 1))
 }
 
 /// Writes changes as if an hour ago.
@@ -52,7 +60,7 @@ async fn a_restart_before_the_first_record_keeps_to_the_moment() {
         let stage = Stage::with_shards(1);
         let shard = stage.open_shard();
         write_an_hour_ago(&stage, 20);
-        let bridge = stage.start(latest(&stage)).await;
+        let bridge = stage.start(mortal(&stage)).await;
         is_read(&stage, &shard).await;
         if is_crash {
             bridge.kill().await
@@ -60,7 +68,7 @@ async fn a_restart_before_the_first_record_keeps_to_the_moment() {
             bridge.stop().await
         }
         stage.write(20, 3);
-        let bridge = stage.start(latest(&stage)).await;
+        let bridge = stage.start(mortal(&stage)).await;
         stage.all_but_arrive(20).await;
         bridge.stop().await;
         stage.assert_missing(0..20);
@@ -155,4 +163,50 @@ async fn a_stream_enabled_later_is_read_from_its_beginning() {
     assert_eq!(first_iterator(&world, &earlier), None);
     let gaps = stream_row(&world)["gaps"].as_array().map_or(0, Vec::len);
     assert_eq!(gaps, 1, "only the time between the second stream and the third: {}", stream_row(&world));
+}
+
+/// Killed in the middle of its first listing: what was entered keeps its moment, and what came behind it is read whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_cut_short_before_its_listing_was_stored_whole() {
+    let stage = Stage::with_shards(1);
+    let shard = stage.open_shard();
+    write_an_hour_ago(&stage, 10);
+    let completes = |request: &Request| request.input["Item"]["initialized"]["BOOL"] == true;
+    let rule = stage.fake.world().faults.always("PutItem", completes, Fault::internal());
+    let bridge = stage.start(mortal(&stage)).await;
+    stage.fake.wait_until("the shard's row", |world| is_there(&shard_row(world, &shard))).await;
+    bridge.kill().await;
+    assert_eq!(stream_row(&stage.fake.world())["initialized"], false);
+    {
+        let mut world = stage.fake.world();
+        world.faults.lift(rule);
+        write(&mut world, 5, 3);
+        world.rotate(&stage.stream, &shard);
+        write(&mut world, 5, 3);
+    }
+    let bridge = stage.start(mortal(&stage)).await;
+    stage.all_but_arrive(10).await;
+    bridge.stop().await;
+    stage.assert_missing(0..10);
+    assert_lineage(&stage.fake.world(), &stage.stream);
+}
+
+/// A parent that is gone is nothing to want for who starts at the latest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_that_is_gone_is_skipped() {
+    let stage = Stage::with_shards(1);
+    let parent = stage.open_shard();
+    stage.write(10, 3);
+    let child = {
+        let mut world = stage.fake.world();
+        let child = world.rotate(&stage.stream, &parent);
+        world.drop_shard(&stage.stream, &parent, GoneAnswer::ResourceNotFound);
+        child
+    };
+    let bridge = stage.start(latest(&stage)).await;
+    is_read(&stage, &child).await;
+    stage.write(10, 3);
+    stage.all_but_arrive(10).await;
+    bridge.stop().await;
+    stage.assert_missing(0..10);
 }

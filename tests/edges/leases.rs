@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bridge::{OF_TABLE, Stage, TABLE, judged, parse, write};
+use crate::bridge::{OF_TABLE, Stage, TABLE, judged, write};
 use crate::rows::{
     LEASES, assert_lineage, finished_row, finished_rows, is_there, session_rows, shard_key, shard_row,
     shard_rows, stream_row,
@@ -148,7 +148,7 @@ async fn a_delayed_checkpoint_does_not_move_a_later_one_back() {
     let mut held = false;
     let first = move |request: &Request| is_checkpoint(request) && !std::mem::replace(&mut held, true);
     stage.fake.world().faults.always("UpdateItem", first, Fault::Hold(gate.clone()));
-    let bridge = stage.start(stage.plain()).await;
+    let bridge = stage.start(stage.mortal()).await;
     stage.write(10, 3);
     gate.reached_by(1).await;
     stage.write(10, 3);
@@ -171,7 +171,7 @@ async fn a_delayed_checkpoint_does_not_move_a_later_one_back() {
         .await;
     assert_eq!(shard_row(&stage.fake.world(), &shard)["checkpoint"], last.as_str());
     bridge.stop().await;
-    stage.judge().assert_exactly_once();
+    stage.judge().assert_complete_and_ordered();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,8 +284,7 @@ async fn a_session_row_deleted_by_hand_ends_that_tenure_only() {
 async fn nothing_is_sent_past_the_sessions_deadline() {
     let stage = Stage::with_shards(1);
     stage.write(10, 5);
-    let text = stage.text("[worker]\nid = \"w1\"", OF_TABLE, "");
-    let bridge = stage.start(parse(&text)).await;
+    let bridge = stage.start(stage.mortal()).await;
     stage.all_arrive().await;
     let is_heartbeat = |request: &Request| request.input["Key"]["pk"]["S"] == "workers";
     let rule = stage.fake.world().faults.always("UpdateItem", is_heartbeat, Fault::internal());

@@ -17,6 +17,7 @@ mod rows;
 mod carrying;
 mod gaps;
 mod gone;
+mod honesty;
 mod identity;
 mod latest;
 mod leases;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, item, judged, parse, puts};
+use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, item, judged, puts};
 use crate::rows::{is_there, shard_row};
 use crate::support::fault::{FailEntries, Fault, Gate, Loss, Which};
 use crate::support::log::Request;
@@ -129,23 +129,23 @@ async fn answers_lost_after_the_effect_bring_duplicates_and_no_disorder() {
     assert_one_a_lane(&world);
 }
 
-/// Lost answers and failed entries at once, for as long as it lasts: every third call's answer, every fourth entry.
+/// Lost answers and failed entries at once, for as long as it lasts: every fifth call's answer, every fourth entry.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_at_once() {
     let stage = Stage::with_shards(3);
-    stage.write(600, 31);
+    stage.write(300, 31);
     {
         let mut world = stage.fake.world();
         let mut calls = 0;
-        let third = move |_: &Request| {
+        let fifth = move |_: &Request| {
             calls += 1;
-            calls % 3 == 0
+            calls % 5 == 0
         };
         let both = vec![
             Fault::fail_entries(Which::EveryNth(4), "InternalFailure"),
             Fault::FailAfterEffect(Loss::Dropped),
         ];
-        world.faults.always("PutRecords", third, both);
+        world.faults.always("PutRecords", fifth, both);
         let entries = Fault::fail_entries(Which::EveryNth(4), "InternalFailure");
         world.faults.always("PutRecords", |_| true, entries);
     }
@@ -176,9 +176,7 @@ async fn a_lane_has_one_record_under_way() {
     stage.write(40, 10);
     let gate = Gate::shut();
     stage.fake.world().faults.once("PutRecords", Fault::HoldAnswer(gate.clone()));
-    // Without a timeout before the answer: the lease lives for a minute.
-    let text = stage.text("", OF_TABLE, "").replace("failover_time = \"1s\"", "failover_time = \"60s\"");
-    let bridge = stage.start(parse(&text)).await;
+    let bridge = stage.start(stage.plain()).await;
     gate.reached_by(1).await;
     {
         let mut world = stage.fake.world();
@@ -218,7 +216,7 @@ async fn calls_that_hang_are_given_up_and_made_again() {
         world.faults.once("PutRecords", Fault::Hold(gate.clone()));
         world.faults.once("PutRecords", Fault::HoldAnswer(gate.clone()));
     }
-    let bridge = stage.start(stage.plain()).await;
+    let bridge = stage.start(stage.mortal()).await;
     stage.all_arrive().await;
     // What was held takes effect only now, long after it was given up.
     let before = stage.fake.world().kinesis_stream(SINK).stored.len();

@@ -4,13 +4,18 @@ use ddb_kinesis_bridge::config::Config;
 use ddb_kinesis_bridge::start::StartError;
 use serde_json::json;
 
-use crate::bridge::{OF_TABLE, Stage};
+use crate::bridge::{OF_TABLE, Stage, parse, with_failover};
 use crate::process::Process;
 use crate::rows::{LEASES, session_rows, shard_row, shard_rows};
 use crate::support::items::KeySchema;
 
 fn worker(stage: &Stage, id: &str) -> Config {
     stage.config(&format!("[worker]\nid = \"{id}\""), OF_TABLE, "")
+}
+
+/// The same for tests in which a worker dies.
+fn mortal(stage: &Stage, id: &str) -> Config {
+    parse(&with_failover(&stage.text(&format!("[worker]\nid = \"{id}\""), OF_TABLE, ""), 3))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,11 +41,11 @@ async fn a_second_worker_of_the_same_id_refuses_to_run() {
 async fn the_same_id_after_a_crash_takes_its_leases_back() {
     let stage = Stage::with_shards(2);
     stage.write(10, 3);
-    let first = stage.start(worker(&stage, "w1")).await;
+    let first = stage.start(mortal(&stage, "w1")).await;
     stage.all_arrive().await;
     first.kill().await;
     stage.write(10, 3);
-    let second = stage.start(worker(&stage, "w1")).await;
+    let second = stage.start(mortal(&stage, "w1")).await;
     stage.all_arrive().await;
     second.stop().await;
     stage.judge().assert_complete_and_ordered();
@@ -50,9 +55,9 @@ async fn the_same_id_after_a_crash_takes_its_leases_back() {
 async fn a_dead_workers_shards_are_taken_up_by_another() {
     let stage = Stage::with_shards(3);
     stage.write(30, 11);
-    let first = stage.start(worker(&stage, "w1")).await;
+    let first = stage.start(mortal(&stage, "w1")).await;
     stage.all_arrive().await;
-    let second = stage.start(worker(&stage, "w2")).await;
+    let second = stage.start(mortal(&stage, "w2")).await;
     stage.fake.wait_until("both sessions", |world| session_rows(world).len() == 2).await;
     stage.write(30, 11);
     stage.all_arrive().await;
