@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, item, with_failover};
 use crate::process::{Process, get};
 use crate::rows::{is_there, shard_row};
+use crate::support::fault::{Fault, Which};
 
 const HTTP: &str = "[http]\nlisten = \"127.0.0.1:0\"";
 
@@ -112,7 +113,7 @@ async fn without_heartbeats_it_is_not_ready() {
     let bridge = Process::run(&with_failover(&stage.text(HTTP, OF_TABLE, ""), 1));
     let address = bridge.http_address();
     stage.fake.wait_until("ready", |_| get(address, "/readyz").0 == 200).await;
-    let fails = crate::support::fault::Fault::internal();
+    let fails = Fault::internal();
     let rule = stage.fake.world().faults.always("UpdateItem", |_| true, fails);
     stage
         .fake
@@ -123,4 +124,19 @@ async fn without_heartbeats_it_is_not_ready() {
         .await;
     stage.fake.world().faults.lift(rule);
     stage.fake.wait_until("ready again", |_| get(address, "/readyz").0 == 200).await;
+}
+
+/// Trouble that comes and goes is said once a minute, not with every call.
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_fail_now_and_then_do_not_flood_the_log() {
+    let stage = Stage::with_shards(1);
+    stage.write(200, 23);
+    let fail = Fault::fail_entries(Which::EveryNth(3), "ProvisionedThroughputExceededException");
+    stage.fake.world().faults.always("PutRecords", |_| true, fail);
+    let began = std::time::Instant::now();
+    let bridge = Process::run(&stage.text(HTTP, OF_TABLE, ""));
+    stage.all_arrive().await;
+    let log = bridge.log();
+    let said = log.lines().filter(|line| line.contains("records are sent again")).count() as u64;
+    assert!(said >= 1 && said <= 1 + began.elapsed().as_secs() / 10, "{log}");
 }

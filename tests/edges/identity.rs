@@ -4,23 +4,14 @@
 use crate::bridge::{OF_TABLE, SINK, Stage, TABLE};
 use crate::process::Process;
 use crate::rows::LEASES;
-use crate::support::fault::OPERATIONS;
 use crate::support::items::KeySchema;
 use crate::support::world::World;
 
-/// How many requests so far could have written something.
+/// How many requests so far could have added something. Heartbeats and what else changes rows that are there may still
+/// be on their way when a bridge has ended: for them the rows speak.
 fn writes(world: &World) -> usize {
-    let writing = [
-        "PutRecords",
-        "PutRecord",
-        "CreateTable",
-        "PutItem",
-        "UpdateItem",
-        "DeleteItem",
-        "TransactWriteItems",
-    ];
-    assert!(writing.iter().all(|operation| OPERATIONS.contains(operation)));
-    writing.iter().map(|operation| world.log.count(operation)).sum()
+    let adding = ["PutRecords", "CreateTable", "PutItem", "TransactWriteItems"];
+    adding.iter().map(|operation| world.log.count(operation)).sum()
 }
 
 /// Carries once; then this other configuration is refused.

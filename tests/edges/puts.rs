@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, item, judged, puts};
+use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, item, judged, puts, write};
 use crate::rows::{is_there, shard_row};
 use crate::support::fault::{FailEntries, Fault, Gate, Loss, Which};
-use crate::support::log::Request;
+use crate::support::log::{Outcome, Request};
 use crate::support::world::World;
 
 /// The partition keys of each PutRecords call.
@@ -180,6 +180,8 @@ async fn a_lane_has_one_record_under_way() {
     gate.reached_by(1).await;
     {
         let mut world = stage.fake.world();
+        // More for the lanes whose record is under way, and then for others.
+        write(&mut world, 20, 10);
         for n in 0..10 {
             world.put(TABLE, item(&format!("other-{n}"), "1")).expect("a change");
         }
@@ -254,7 +256,16 @@ async fn a_record_that_is_refused_is_found_and_sent_without_its_images() {
         let change = &payload["dynamodb"];
         assert!(change["OldImage"].is_null() && change["NewImage"].is_null() && is_there(&change["Keys"]));
     }
-    assert_one_a_lane(&stage.fake.world());
+    let world = stage.fake.world();
+    assert_one_a_lane(&world);
+    // Halved at once, down to the one record: the others do not wait for retries to part them.
+    let is_refused = |request: &&Request| matches!(request.outcome, Some(Outcome::Error { status: 400, .. }));
+    let refused = world.log.of("PutRecords").filter(is_refused);
+    let sizes: Vec<usize> =
+        refused.map(|request| request.input["Records"].as_array().map_or(0, Vec::len)).collect();
+    assert!(sizes.first().is_some_and(|size| *size > 1), "{sizes:?}");
+    let halves = |pair: &[usize]| pair[0] == 1 || pair[1] == pair[0] / 2 || pair[1] == pair[0].div_ceil(2);
+    assert!(sizes.windows(2).all(halves) && sizes.last() == Some(&1), "{sizes:?}");
 }
 
 /// With `oversize = "halt"` it halts its own shard, with all before it delivered and the checkpoint before it.
