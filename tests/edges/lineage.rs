@@ -153,11 +153,7 @@ async fn a_shards_end_asks_for_its_children_and_stores_them_with_it() {
     let arrival = finished_at(&world, &parent).expect("the parent is finished");
     let finish = world.log.all()[arrival].input.to_string();
     for child in &children {
-<<<<<<< HEAD
-        assert!(finish.contains("shard#") && finish.contains(child.as_str()), "{finish}");
-=======
         assert!(finish.contains(&format!("#{child}")), "{finish}");
->>>>>>> wt-g
     }
 }
 
