@@ -11,8 +11,10 @@ use super::error::DemoError;
 
 /// Records that wait to be taken.
 const QUEUE: usize = 4_096;
-/// Pause after an empty page.
+/// Pause after a page that was not large.
 const POLL: Duration = Duration::from_millis(100);
+/// After a page of so many records there is more to come at once.
+const LARGE: usize = 200;
 /// GetRecords failures in a row before the run fails.
 const ATTEMPTS: u32 = 10;
 
@@ -125,7 +127,7 @@ impl ShardReader {
             };
             failures = 0;
             let at = Instant::now();
-            let empty = answer.records().is_empty();
+            let count = answer.records().len();
             for record in answer.records {
                 after = Some(record.sequence_number.clone());
                 let landed = Landed {
@@ -141,10 +143,10 @@ impl ShardReader {
             }
             let Some(next) = answer.next_shard_iterator else { return Ok(()) };
             iterator = next;
-            if empty && finishing {
+            if count == 0 && finishing {
                 return Ok(());
             }
-            if empty {
+            if count < LARGE {
                 tokio::time::sleep(POLL).await;
             }
         }

@@ -3,10 +3,15 @@
 //! stops both and forgets all their data. Tests start as many as they like: each binds ports that the system chooses.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use ferrokinesis::store::StoreOptions;
 use tokio::runtime::Runtime;
+use tokio::sync::RwLock;
 
 use super::error::DemoError;
 
@@ -102,12 +107,30 @@ fn serve_kinesis(runtime: &Runtime) -> Result<SocketAddr, DemoError> {
         ..StoreOptions::default()
     };
     let (app, _store) = ferrokinesis::create_app(options);
+    let app = app.layer(from_fn_with_state(Arc::new(RwLock::new(())), reads_apart_from_writes));
     let (listener, address) = bind("the Kinesis emulator")?;
     runtime.spawn(async move {
         // Serving never returns by itself: axum retries failed accepts.
         let _ended = axum::serve(listener, app).await;
     });
     Ok(address)
+}
+
+/// Lets no GetRecords run beside any other call. The emulator numbers a record before it stores it, so a reader in
+/// between would skip it for good; and a reader that has to wait holds a lock that writers block their threads for.
+async fn reads_apart_from_writes(
+    State(calls): State<Arc<RwLock<()>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+    if target.is_some_and(|target| target.ends_with(".GetRecords")) {
+        let _alone = calls.write().await;
+        next.run(request).await
+    } else {
+        let _shared = calls.read().await;
+        next.run(request).await
+    }
 }
 
 fn bind(whose: &str) -> Result<(tokio::net::TcpListener, SocketAddr), DemoError> {

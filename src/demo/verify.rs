@@ -151,6 +151,11 @@ impl Verifier {
         self.delivered - self.duplicates - self.undecodable.len()
     }
 
+    /// Items of which at least one change was delivered.
+    pub fn items(&self) -> usize {
+        self.items.values().filter(|item| !item.first.is_empty()).count()
+    }
+
     /// Duplicates so far.
     pub fn duplicates(&self) -> usize {
         self.duplicates

@@ -16,14 +16,21 @@ use super::{LOOK, STUCK};
 pub struct Delivery {
     consumer: Consumer,
     pub ledger: Ledger,
-    /// All that landed, duplicates included, in each shard's order.
+    /// All that landed, duplicates included, in each shard's order; empty for a judge only.
     pub records: Vec<(Landed, Delivered)>,
+    keep_records: bool,
 }
 
 impl Delivery {
     pub async fn watch(place: &Place, stream: &str, ledger: Ledger) -> Self {
         let consumer = Consumer::start(&place.clients.kinesis, stream).await.expect("the stream can be read");
-        Delivery { consumer, ledger, records: Vec::new() }
+        Delivery { consumer, ledger, records: Vec::new(), keep_records: true }
+    }
+
+    /// Forgets each record once it is judged: for runs of many.
+    pub fn judge_only(mut self) -> Self {
+        self.keep_records = false;
+        self
     }
 
     /// Waits until the judge is satisfied. Fails when nothing new lands for long, or when the bridge ends.
@@ -69,7 +76,8 @@ impl Delivery {
 
     fn land(&mut self, landed: Landed) {
         match self.ledger.landed(&landed.data, landed.at) {
-            Ok((record, _)) => self.records.push((landed, record)),
+            Ok((record, _)) if self.keep_records => self.records.push((landed, record)),
+            Ok(_) => {}
             Err(why) => panic!("unreadable record: {why}: {}", String::from_utf8_lossy(&landed.data)),
         }
     }

@@ -9,6 +9,8 @@ pub struct Settings {
     pub worker_id: String,
     pub shutdown_timeout: String,
     pub lease_table: String,
+    pub heartbeat_interval: String,
+    pub failover_time: String,
     /// DynamoDB for the lease table.
     pub lease_endpoint: String,
     /// DynamoDB Streams.
@@ -57,11 +59,22 @@ impl Settings {
             worker_id,
             shutdown_timeout: "60s".to_owned(),
             lease_table,
+            // Far apart, so that no stall of a busy machine ends a session: requests that end with it are sent again,
+            // and some of them arrive twice.
+            heartbeat_interval: "1s".to_owned(),
+            failover_time: "60s".to_owned(),
             lease_endpoint: endpoints.dynamodb.clone(),
             source_endpoint: endpoints.dynamodb.clone(),
             sink_endpoint: endpoints.kinesis.clone(),
             pipelines: Vec::new(),
         }
+    }
+
+    /// For tests that kill: the next start waits for this long until the killed one's session is seen to be dead.
+    pub fn short_failover(mut self) -> Self {
+        self.heartbeat_interval = "200ms".to_owned();
+        self.failover_time = "1s".to_owned();
+        self
     }
 
     pub fn pipeline(mut self, pipeline: Pipeline) -> Self {
@@ -76,8 +89,8 @@ id = "{}"
 shutdown_timeout = "{}"
 [lease_table]
 name = "{}"
-heartbeat_interval = "200ms"
-failover_time = "1s"
+heartbeat_interval = "{}"
+failover_time = "{}"
 checkpoint_interval = "500ms"
 region = "{REGION}"
 endpoint_url = "{}"
@@ -87,7 +100,12 @@ listen = ""
 level = "info"
 format = "text"
 "#,
-            self.worker_id, self.shutdown_timeout, self.lease_table, self.lease_endpoint
+            self.worker_id,
+            self.shutdown_timeout,
+            self.lease_table,
+            self.heartbeat_interval,
+            self.failover_time,
+            self.lease_endpoint
         );
         for pipeline in &self.pipelines {
             write!(
