@@ -13,11 +13,16 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let stop = Arc::new(stop);
     let mut signals = Signals::listen()?;
-    let bridge = async {
-        let bridge = Bridge::prepare(config, None).await?;
-        bridge.run(stopped).await
+    let bridge = tokio::select! {
+        biased;
+        bridge = Bridge::prepare(config, None) => bridge?,
+        // The start may wait a minute for an endpoint, and there is nothing to drain yet.
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping before the start was over");
+            return Ok(());
+        }
     };
-    let mut bridge = std::pin::pin!(bridge);
+    let mut bridge = std::pin::pin!(bridge.run(stopped));
     tokio::select! {
         biased;
         result = &mut bridge => return result.map_err(Failure::from),

@@ -49,9 +49,10 @@ impl Putter {
     pub async fn put(&self, batch: &[Sent]) -> Vec<Outcome> {
         let entries: Vec<PutEntry> = batch.iter().map(|sent| sent.entry.clone()).collect();
         let mut outcomes = Vec::with_capacity(entries.len());
-        // Halves still to be sent, the first on top: outcomes come out in the entries' order.
-        let mut parts = vec![entries.as_slice()];
-        while let Some(part) = parts.pop() {
+        // Parts still to be sent, the first on top: outcomes come out in the entries' order. A record that stands alone
+        // and is refused is sent once more: one odd answer must not cost its images, or halt its shard.
+        let mut parts = vec![(entries.as_slice(), false)];
+        while let Some((part, was_refused)) = parts.pop() {
             let Some(limit) = self.time_left() else {
                 outcomes.extend(part.iter().map(|_| Outcome::NotSent));
                 continue;
@@ -60,10 +61,13 @@ impl Putter {
                 Ok(results) => outcomes.extend(results),
                 Err(error) if error.kind == ErrorKind::Invalid && part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);
-                    parts.push(second);
-                    parts.push(first);
+                    parts.push((second, false));
+                    parts.push((first, false));
                 }
-                Err(error) if error.kind == ErrorKind::Invalid => outcomes.push(Outcome::Refused(error)),
+                Err(error) if error.kind == ErrorKind::Invalid && was_refused => {
+                    outcomes.push(Outcome::Refused(error))
+                }
+                Err(error) if error.kind == ErrorKind::Invalid => parts.push((part, true)),
                 Err(error) => outcomes.extend(part.iter().map(|_| Outcome::Failed(error.clone()))),
             }
         }

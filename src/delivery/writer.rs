@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -17,7 +18,7 @@ use super::put::{Outcome, Putter};
 use super::sink::{Placement, PutEntry};
 use super::watermark::{Checkpoint, Watermark};
 use crate::error::ApiError;
-use crate::machine::{BoxFuture, sleep_until};
+use crate::machine::{BoxFuture, MonoTime, sleep_until};
 use crate::ops::metrics::PipelineMetrics;
 use crate::ops::repeats::Repeats;
 use crate::stream::SequenceNumber;
@@ -27,6 +28,9 @@ pub const MAX_RECORDS: usize = 500;
 /// A call's bytes are kept well under Kinesis' 10 MiB: emulators still hold the older limit of 5 MiB, and two calls
 /// cost no more than one.
 pub const MAX_BYTES: usize = 4 << 20;
+/// After so long without a failed record the trouble is over. While a stream throttles, calls that go well lie between
+/// those that don't; to take the first of them for the end would log each of them.
+const WELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// A change read from a shard, in stream order.
 #[derive(Debug)]
@@ -158,6 +162,8 @@ pub struct Writer {
     metrics: PipelineMetrics,
     pipeline: Arc<str>,
     failures: Repeats,
+    /// When a record last failed.
+    failed_at: MonoTime,
     commands: mpsc::Receiver<Command>,
 }
 
@@ -181,6 +187,7 @@ impl Writer {
             metrics,
             pipeline,
             failures: Repeats::default(),
+            failed_at: MonoTime::default(),
             commands,
         };
         (writer, WriterHandle { commands: sender })
@@ -354,18 +361,21 @@ impl Writer {
     }
 
     fn say_failures(&mut self, failed: BTreeMap<String, (u64, ApiError)>, placed: u64) {
+        let now = self.putter.machine.now();
         if failed.is_empty() {
             if placed > 0
+                && now.since(self.failed_at) >= WELL_AGAIN_AFTER
                 && let Some(times) = self.failures.over()
             {
                 tracing::info!(pipeline = &*self.pipeline, times, "PutRecords succeeds again");
             }
             return;
         }
+        self.failed_at = now;
         for (code, (records, error)) in failed {
             self.metrics.api_error(&error);
             self.metrics.put_retry(&code, records);
-            if let Some(times) = self.failures.happened(self.putter.machine.now()) {
+            if let Some(times) = self.failures.happened(now) {
                 tracing::warn!(pipeline = &*self.pipeline, times, records, "records are sent again: {error}");
             }
         }

@@ -173,8 +173,16 @@ impl Session {
         };
         match store.begin_session(&identity.id, row, over.as_ref()).await {
             Ok(()) => Ok(Step::Begun),
-            // Somebody moved in between: look again.
-            Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(Step::Watch),
+            Err(error) if error.kind == ErrorKind::ConditionFailed => {
+                match store.session(&identity.id).await? {
+                    // No listing shows it, and it stays in the way until somebody mends it: that must be said.
+                    Some(Err(bad)) => {
+                        Err(ApiError::new("GetItem", ErrorKind::Invalid, "BadRow", bad.to_string()))
+                    }
+                    // Somebody moved in between: look again.
+                    _ => Ok(Step::Watch),
+                }
+            }
             Err(error) => Err(error),
         }
     }

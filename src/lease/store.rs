@@ -76,6 +76,11 @@ impl LeaseStore {
         Ok(rows.iter().filter_map(read).collect())
     }
 
+    /// One session.
+    pub async fn session(&self, id: &str) -> Result<Option<Result<SessionRow, BadRow>>, ApiError> {
+        self.get(&session_key(id)).await
+    }
+
     /// Stores a new session. `over` is the row of an earlier session under this id, seen to stand still.
     pub async fn begin_session(
         &self,

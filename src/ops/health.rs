@@ -39,14 +39,12 @@ impl Health {
         *lock(&self.deadline) = Some(deadline);
     }
 
-    /// Something needs an operator.
-    pub fn trouble(&self, concerns: impl Into<String>, what: impl Into<String>) {
-        lock(&self.troubles).insert(concerns.into(), what.into());
-    }
-
-    /// It is over.
-    pub fn well_again(&self, concerns: &str) {
-        lock(&self.troubles).remove(concerns);
+    /// Something needs an operator, until the answer is dropped.
+    #[must_use = "the trouble is over when this is dropped"]
+    pub fn trouble(self: &Arc<Self>, concerns: impl Into<String>, what: impl Into<String>) -> Trouble {
+        let concerns = concerns.into();
+        lock(&self.troubles).insert(concerns.clone(), what.into());
+        Trouble { health: Arc::clone(self), concerns }
     }
 
     /// `Err` says what does not move.
@@ -78,6 +76,18 @@ impl Health {
     }
 }
 
+/// Something that needs an operator; over when dropped, however its task ends.
+pub struct Trouble {
+    health: Arc<Health>,
+    concerns: String,
+}
+
+impl Drop for Trouble {
+    fn drop(&mut self) {
+        lock(&self.health.troubles).remove(&self.concerns);
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -90,14 +100,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn ready_with_a_session_and_no_trouble() {
         let machine = Arc::new(RealMachine::new());
-        let health = Health::new(machine.clone());
+        let health = Arc::new(Health::new(machine.clone()));
         assert!(health.ready().is_err());
         let (deadline, receiver) = watch::channel(machine.now() + Duration::from_secs(8));
         health.session(receiver);
         assert_eq!(health.ready(), Ok(()));
-        health.trouble("orders, shard 1", "halted");
+        let trouble = health.trouble("orders, shard 1", "halted");
         assert_eq!(health.ready(), Err("orders, shard 1: halted\n".to_owned()));
-        health.well_again("orders, shard 1");
+        drop(trouble);
+        assert_eq!(health.ready(), Ok(()));
         machine.sleep(Duration::from_secs(8)).await;
         assert!(health.ready().is_err());
         deadline.send_replace(machine.now() + Duration::from_secs(8));

@@ -92,6 +92,7 @@ impl Tenure {
         let shared = Arc::clone(&worker.shared);
         let (me, figures, deadline) =
             (session.me.clone(), Arc::clone(&session.figures), session.deadline.clone());
+        shared.health.session(deadline.clone());
         let (alive, heart) = watch::channel(());
         let heart_task = shared.machine.spawn(task(async move {
             session.keep().await;
@@ -127,19 +128,24 @@ impl Tenure {
                 biased;
                 () = stopped(shutdown) => return self.drain().await,
                 // Nothing is ever sent: this ends when the heartbeats do.
-                _ = heart.changed() => return TenureEnd::SessionLost,
+                _ = heart.changed() => return self.lost(),
                 () = self.round() => {}
             }
             let wake = Arc::clone(&self.wake);
             tokio::select! {
                 biased;
                 () = stopped(shutdown) => return self.drain().await,
-                _ = heart.changed() => return TenureEnd::SessionLost,
+                _ = heart.changed() => return self.lost(),
                 woken = timeout(&*machine, ROUND, wake.notified()) => if woken.is_some() {
                     self.look_at = MonoTime::default();
                 },
             }
         }
+    }
+
+    fn lost(&self) -> TenureEnd {
+        self.shared.metrics.lease_losses.inc_by(self.running.len() as u64);
+        TenureEnd::SessionLost
     }
 
     async fn round(&mut self) {

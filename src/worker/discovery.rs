@@ -15,6 +15,7 @@ use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::{FinishedRow, Gap, Owner, ShardKey, StreamEntry, StreamRow};
 use crate::lease::store::CALL_TIMEOUT;
 use crate::machine::{MonoTime, timeout};
+use crate::ops::health::Trouble;
 use crate::ops::repeats::Repeats;
 use crate::stream::arn::StreamArn;
 use crate::stream::lineage::{self, Gone, GoneTest, Listing};
@@ -46,6 +47,7 @@ pub struct Discovery {
     gone: BTreeMap<ShardKey, GoneTest>,
     failures: Repeats,
     disabled: Repeats,
+    trouble: Option<Trouble>,
 }
 
 /// What one sweep came upon.
@@ -95,6 +97,7 @@ impl Discovery {
             gone: BTreeMap::new(),
             failures: Repeats::default(),
             disabled: Repeats::default(),
+            trouble: None,
         }
     }
 
@@ -152,10 +155,9 @@ impl Discovery {
 
     /// A stream that is disabled and drained leaves nothing to do: that must not look like health.
     fn report_disabled(&mut self, is_over: bool) {
-        let concerns = format!("pipeline {}", self.pipeline.name);
         if !is_over {
             self.disabled.over();
-            self.shared.health.well_again(&concerns);
+            self.trouble = None;
             return;
         }
         let remedy = match self.pipeline.settings.source.of {
@@ -168,7 +170,9 @@ impl Discovery {
         if let Some(times) = self.disabled.happened(self.shared.machine.now()) {
             tracing::warn!(pipeline = &*self.pipeline.name, times, "{what}");
         }
-        self.shared.health.trouble(concerns, what);
+        self.trouble.get_or_insert_with(|| {
+            self.shared.health.trouble(format!("pipeline {}", self.pipeline.name), what)
+        });
     }
 
     async fn sweep(&mut self) -> Result<Sweep, Stop> {

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::lease::row::{BadRow, StreamRow};
 use crate::lease::session::{Identity, Session, SessionError, SessionTiming};
-use crate::machine::BoxFuture;
+use crate::machine::{BoxFuture, timeout};
 use coordinator::{Tenure, TenureEnd};
 use pipeline::{Pipeline, Shared};
 
@@ -85,18 +85,12 @@ impl Worker {
     /// Runs until `shutdown` turns true, and drains then. Fails only when its id is another worker's.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) -> Result<(), SessionError> {
         loop {
-            self.shared.health.moved();
-            let begin = Session::begin(
-                self.shared.store.clone(),
-                Arc::clone(&self.shared.machine),
-                self.settings.timing,
-                &self.settings.identity,
-            );
             let session = tokio::select! {
                 biased;
                 () = stopped(&mut shutdown) => return Ok(()),
-                session = begin => session?,
+                session = self.begin_session() => session?,
             };
+            self.shared.health.session(session.deadline.clone());
             tracing::info!(
                 worker = session.me.id,
                 incarnation = session.me.incarnation,
@@ -108,6 +102,26 @@ impl Worker {
                 TenureEnd::SessionLost => {
                     tracing::warn!("the session is lost: all shards are dropped and a new session begins");
                 }
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Begins a session, however long that takes, and shows meanwhile that the loop moves.
+    async fn begin_session(&self) -> Result<Session, SessionError> {
+        let machine = &self.shared.machine;
+        let begin = Session::begin(
+            self.shared.store.clone(),
+            Arc::clone(machine),
+            self.settings.timing,
+            &self.settings.identity,
+        );
+        let mut begin = std::pin::pin!(begin);
+        loop {
+            self.shared.health.moved();
+            if let Some(session) = timeout(&**machine, Duration::from_secs(10), &mut begin).await {
+                return session;
             }
         }
     }

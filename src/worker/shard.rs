@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
 use super::finish;
@@ -16,6 +17,7 @@ use crate::delivery::writer::{ShardInlet, WriterHandle};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::{Gap, ShardKey, ShardRow};
 use crate::machine::{BoxFuture, MonoTime, sleep_until};
+use crate::ops::health::Trouble;
 use crate::ops::repeats::Repeats;
 use crate::retry::Retry;
 use crate::stream::arn::StreamArn;
@@ -80,16 +82,13 @@ impl ShardTask {
             inlet,
             held,
             phase: Phase::Reading,
+            halt: None,
             reading: None,
             saving: None,
             save_retry: Retry::new(Duration::from_millis(200), Duration::from_secs(5)),
             save_failures: Repeats::default(),
         };
         let end = run.follow().await;
-        if run.held.row.halted_because.is_some() {
-            run.task.pipeline.metrics.halted_shards.dec();
-            run.task.shared.health.well_again(&run.task.concerns());
-        }
         if end == ShardEnd::Lost {
             run.task.shared.metrics.lease_losses.inc();
             tracing::warn!(pipeline = &*run.task.pipeline.name, shard = %run.task.key, "the lease is lost; the shard stops here");
@@ -98,10 +97,24 @@ impl ShardTask {
     }
 }
 
-impl ShardTask {
-    /// How health names this shard.
-    fn concerns(&self) -> String {
-        format!("pipeline {}, shard {}", self.pipeline.name, self.key)
+/// A halt, counted and shown until the shard's task ends in whatever way.
+struct Halt {
+    _shown: Trouble,
+    halted_shards: Gauge,
+}
+
+impl Halt {
+    fn of(task: &ShardTask, reason: &str) -> Self {
+        let concerns = format!("pipeline {}, shard {}", task.pipeline.name, task.key);
+        let halted_shards = task.pipeline.metrics.halted_shards.clone();
+        halted_shards.inc();
+        Halt { _shown: task.shared.health.trouble(concerns, format!("halted: {reason}")), halted_shards }
+    }
+}
+
+impl Drop for Halt {
+    fn drop(&mut self) {
+        self.halted_shards.dec();
     }
 }
 
@@ -113,6 +126,7 @@ struct Run {
     inlet: ShardInlet,
     held: Held,
     phase: Phase,
+    halt: Option<Halt>,
     reading: Option<ReadingStep>,
     saving: Option<BoxFuture<Result<ShardRow, ApiError>>>,
     checkpoint_due: MonoTime,
@@ -203,9 +217,7 @@ impl Run {
                 self.saving = None;
                 Some(finish::finish(&self.task, &mut self.held).await)
             }
-            Phase::Draining(until)
-                if self.inlet.is_empty() || self.held.row.halted_because.is_some() || now >= until =>
-            {
+            Phase::Draining(until) if self.inlet.is_empty() || self.inlet.is_halted() || now >= until => {
                 self.saving = None;
                 Some(finish::release(&self.task, &mut self.held).await)
             }
@@ -257,9 +269,8 @@ impl Run {
 
     fn halt(&mut self, reason: String) {
         let pipeline = &self.task.pipeline;
-        pipeline.metrics.halted_shards.inc();
         tracing::error!(pipeline = &*pipeline.name, shard = %self.task.key, "the shard is halted: {reason}");
-        self.task.shared.health.trouble(self.task.concerns(), format!("the shard is halted: {reason}"));
+        self.halt = Some(Halt::of(&self.task, &reason));
         self.held.halt(reason);
         self.reading = None;
         self.checkpoint_due = self.task.shared.machine.now();

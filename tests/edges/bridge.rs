@@ -1,20 +1,26 @@
 //! A table, its stream, a Kinesis stream, and a bridge between them, for one test.
 
+use std::ops::Range;
+
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use ddb_kinesis_bridge::config::{Config, ConfigSource};
 use ddb_kinesis_bridge::start::{Bridge, StartError};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::support::Fake;
 use crate::support::items::KeySchema;
 use crate::support::judge::{Report, judge};
+use crate::support::log::Request;
 use crate::support::payload::{Format, delivered};
+use crate::support::world::World;
 
 pub const TABLE: &str = "orders";
 pub const SINK: &str = "orders-cdc";
+/// The source's line that names the table.
+pub const OF_TABLE: &str = "table = \"orders\"";
 
 /// The fake with a table `orders` (keys `id`, `line`), a stream on it and a Kinesis stream `orders-cdc`.
 pub struct Stage {
@@ -24,27 +30,29 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// With both images in the stream's records.
     pub fn with_shards(shards: u64) -> Stage {
+        Stage::new("NEW_AND_OLD_IMAGES", shards, |_| {})
+    }
+
+    /// `prepare` changes the world before there is anything in it.
+    pub fn new(view_type: &str, shards: u64, prepare: impl FnOnce(&mut World)) -> Stage {
         let fake = Fake::start();
         let stream = {
             let mut world = fake.world();
+            // A table made by the bridge is there at once: each look at one that is not costs a second.
+            world.quirks.creating_calls = 0;
+            prepare(&mut world);
             world.create_table(TABLE, KeySchema::hash("id", "S").and_range("line", "N"));
             world.create_kinesis_stream(SINK, 2);
-            world.enable_stream(TABLE, "NEW_AND_OLD_IMAGES", shards)
+            world.enable_stream(TABLE, view_type, shards)
         };
         Stage { fake, stream }
     }
 
     /// Writes `count` changes round over `items` items, the version counting on from what is there.
     pub fn write(&self, count: usize, items: usize) {
-        let mut world = self.fake.world();
-        let already = world.changes(TABLE).len();
-        for n in already..already + count {
-            let item = json!({
-                "id": {"S": format!("item-{}", n % items)}, "line": {"N": "1"}, "version": {"N": n.to_string()}
-            });
-            world.put(TABLE, item).expect("a change");
-        }
+        write(&mut self.fake.world(), count, items);
     }
 
     /// The one open shard.
@@ -54,38 +62,48 @@ impl Stage {
         open[0].clone()
     }
 
-    /// A bridge with these extra lines in its `[pipeline.source]`, `[pipeline.sink]` and in front.
-    pub fn config(&self, front: &str, source: &str, sink: &str) -> Config {
+    /// A configuration with these extra lines in front, in its `[pipeline.source]`, and in and after its
+    /// `[pipeline.sink]`.
+    pub fn text(&self, front: &str, source: &str, sink: &str) -> String {
         let endpoint = self.fake.endpoint();
-        let text = format!(
+        let http = if front.contains("[http]") { "" } else { "[http]\nlisten = \"\"" };
+        format!(
             r#"
-            {front}
-            [http]
-            listen = ""
-            [lease_table]
-            endpoint_url = "{endpoint}"
-            region = "eu-central-1"
-            heartbeat_interval = "200ms"
-            failover_time = "1s"
-            checkpoint_interval = "200ms"
-            [[pipeline]]
-            name = "orders"
-            [pipeline.source]
-            endpoint_url = "{endpoint}"
-            region = "eu-central-1"
-            {source}
-            [pipeline.sink]
-            stream = "{SINK}"
-            endpoint_url = "{endpoint}"
-            region = "eu-central-1"
-            {sink}
-            "#
-        );
-        Config::parse(&text, ConfigSource::StandardInput, &|_| None).unwrap_or_else(|error| panic!("{error}"))
+{front}
+{http}
+[lease_table]
+endpoint_url = "{endpoint}"
+region = "eu-central-1"
+heartbeat_interval = "200ms"
+{LASTING}
+checkpoint_interval = "200ms"
+[[pipeline]]
+name = "orders"
+[pipeline.source]
+endpoint_url = "{endpoint}"
+region = "eu-central-1"
+poll_interval_max = "200ms"
+{source}
+[pipeline.sink]
+stream = "{SINK}"
+endpoint_url = "{endpoint}"
+region = "eu-central-1"
+{sink}
+"#
+        )
+    }
+
+    pub fn config(&self, front: &str, source: &str, sink: &str) -> Config {
+        parse(&self.text(front, source, sink))
+    }
+
+    /// [`Stage::plain`] for tests in which a worker dies.
+    pub fn mortal(&self) -> Config {
+        parse(&with_failover(&self.text("", OF_TABLE, ""), 1))
     }
 
     pub fn plain(&self) -> Config {
-        self.config("", "table = \"orders\"", "")
+        self.config("", OF_TABLE, "")
     }
 
     pub async fn start(&self, config: Config) -> Running {
@@ -102,26 +120,94 @@ impl Stage {
     }
 
     pub fn judge(&self) -> Report {
-        let world = self.fake.world();
-        judge(&world.changes(TABLE), &delivered(world.kinesis_stream(SINK), Format::DynamoDbJson))
+        judged(&self.fake.world())
+    }
+
+    /// Panics unless exactly these of the table's changes are missing, and the others arrived once and in order.
+    #[track_caller]
+    pub fn assert_missing(&self, changes: Range<usize>) {
+        let report = self.judge();
+        // The judge sorts by item.
+        let mut expected = self.fake.world().changes(TABLE)[changes].to_vec();
+        expected.sort();
+        assert_eq!(report.missing, expected, "{report}");
+        assert!(report.inversions.is_empty() && report.duplicates.is_empty(), "{report}");
     }
 
     /// Waits until every change has arrived at least once.
     pub async fn all_arrive(&self) {
+        self.arrive("every change in Kinesis", |world| world.changes(TABLE).len()).await;
+    }
+
+    /// Waits until every change has arrived that was made after the first `excluded` ones.
+    pub async fn all_but_arrive(&self, excluded: usize) {
+        self.arrive("every later change in Kinesis", move |world| world.changes(TABLE).len() - excluded)
+            .await;
+    }
+
+    async fn arrive(&self, what: &str, wanted: impl Fn(&World) -> usize) {
+        let mut stored_before = 0;
         self.fake
-            .wait_until("every change in Kinesis", |world| {
-                // Judging holds the world up: not before it can be true.
-                if world.kinesis_stream(SINK).stored.len() < world.changes(TABLE).len() {
+            .wait_until(what, |world| {
+                // Judging holds the world up: only when it can have become true.
+                let (stored, wanted) = (world.kinesis_stream(SINK).stored.len(), wanted(world));
+                if stored < wanted || stored == std::mem::replace(&mut stored_before, stored) {
                     return false;
                 }
-                let report = judge(
-                    &world.changes(TABLE),
-                    &delivered(world.kinesis_stream(SINK), Format::DynamoDbJson),
-                );
-                report.missing.is_empty()
+                let all = world.changes(TABLE);
+                let missing = judged(world).missing;
+                !all[all.len() - wanted..].iter().any(|change| missing.contains(change))
             })
             .await;
     }
+
+    /// The payloads of one item's records, in order of arrival.
+    pub fn payloads_of(&self, id: &str) -> Vec<Value> {
+        let world = self.fake.world();
+        let payloads = world
+            .kinesis_stream(SINK)
+            .stored
+            .iter()
+            .map(|stored| serde_json::from_slice::<Value>(&stored.data).expect("a payload is JSON"));
+        payloads.filter(|payload| payload["dynamodb"]["Keys"]["id"]["S"] == id).collect()
+    }
+}
+
+/// The lease table's line that lets a session outlast any pause of a busy machine.
+const LASTING: &str = "failover_time = \"30s\"";
+
+/// The same configuration for tests in which a worker dies: its session is over after this many seconds. Such a test
+/// must not count on a session that lives.
+pub fn with_failover(text: &str, seconds: u32) -> String {
+    text.replace(LASTING, &format!("failover_time = \"{seconds}s\""))
+}
+
+/// Reads a configuration, as if from standard input.
+pub fn parse(text: &str) -> Config {
+    Config::parse(text, ConfigSource::StandardInput, &|_| None).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Writes `count` changes round over `items` items, the version counting on from what is there.
+pub fn write(world: &mut World, count: usize, items: usize) {
+    let already = world.changes(TABLE).len();
+    for n in already..already + count {
+        world.put(TABLE, item(&format!("item-{}", n % items), &n.to_string())).expect("a change");
+    }
+}
+
+/// An item of the table.
+pub fn item(id: &str, version: &str) -> Value {
+    json!({"id": {"S": id}, "line": {"N": "1"}, "version": {"N": version}})
+}
+
+pub fn judged(world: &World) -> Report {
+    judge(&world.changes(TABLE), &delivered(world.kinesis_stream(SINK), Format::DynamoDbJson))
+}
+
+/// Whether a request puts a record of this partition key.
+pub fn puts(request: &Request, partition_key: &str) -> bool {
+    let records = request.input["Records"].as_array();
+    records.is_some_and(|records| records.iter().any(|record| record["PartitionKey"] == partition_key))
 }
 
 /// A bridge under way.
@@ -141,5 +227,10 @@ impl Running {
     pub async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
+    }
+
+    /// How it ends by itself.
+    pub async fn end(self) -> Result<(), StartError> {
+        self.task.await.expect("no panic")
     }
 }

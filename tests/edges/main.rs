@@ -11,4 +11,23 @@
 mod support;
 
 mod bridge;
+mod process;
+mod rows;
+
 mod carrying;
+mod gaps;
+mod gone;
+mod honesty;
+mod identity;
+mod latest;
+mod leases;
+mod lineage;
+mod listings;
+mod oversize;
+mod pipelines;
+mod puts;
+mod reading;
+mod signals;
+mod start;
+mod streams;
+mod workers;

@@ -178,7 +178,7 @@ fn object(
     escapes: Escapes,
     render: fn(&AttributeValue, Escapes) -> String,
 ) -> String {
-    let sorted: std::collections::BTreeMap<_, _> = values.into_iter().collect();
+    let sorted: std::collections::BTreeMap<_, _> = values.clone().into_iter().collect();
     let members =
         sorted.iter().map(|(name, value)| format!("{}:{}", escapes.token(name), render(value, escapes)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
