@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::finish::new_shard_row;
+use super::finish::{late_shard_row, new_shard_row};
 use super::pipeline::{Pipeline, READ_TIMEOUT, Shared};
 use crate::config::{SourceOf, Start};
 use crate::error::{ApiError, ErrorKind};
-use crate::lease::row::{FinishedRow, Gap, Owner, ShardKey, StreamEntry, StreamRow};
+use crate::lease::row::{FinishedRow, Gap, Owner, ShardKey, ShardRow, StreamEntry, StreamRow};
 use crate::lease::store::CALL_TIMEOUT;
 use crate::machine::{MonoTime, timeout};
 use crate::ops::repeats::Repeats;
 use crate::stream::arn::StreamArn;
-use crate::stream::lineage::{self, Gone, GoneTest, Listing};
+use crate::stream::lineage::{self, GONE_AFTER, Gone, GoneTest, Listing};
 use crate::stream::source::{IteratorPosition, ListedShard, ShardId, ShardIterator};
 
 /// Between sweeps while shards are being read.
@@ -44,6 +44,8 @@ pub struct Discovery {
     /// Shards known to be finished, and since when (epoch milliseconds); read once, since finished is for ever.
     finished: BTreeMap<ShardKey, u64>,
     gone: BTreeMap<ShardKey, GoneTest>,
+    /// Shards that can be read but stand in no listing yet, and since when.
+    unlisted: BTreeMap<ShardKey, MonoTime>,
     failures: Repeats,
 }
 
@@ -55,6 +57,12 @@ struct Sweep {
     busy: bool,
     /// A parent must be asked for again at this moment.
     again: Option<MonoTime>,
+}
+
+impl Sweep {
+    fn ask_again(&mut self, moment: MonoTime) {
+        self.again = Some(self.again.map_or(moment, |again| again.min(moment)));
+    }
 }
 
 /// Why a sweep stopped.
@@ -90,6 +98,7 @@ impl Discovery {
             found,
             finished: BTreeMap::new(),
             gone: BTreeMap::new(),
+            unlisted: BTreeMap::new(),
             failures: Repeats::default(),
         }
     }
@@ -275,6 +284,7 @@ impl Discovery {
             }
             sweep.found = true;
         }
+        self.unlisted.retain(|key, _| key.label != entry.label || parents.contains_key(&key.shard));
         for (parent, child) in &parents {
             let key = ShardKey::new(&entry.label, parent);
             if !unfinished.contains(&key)
@@ -323,7 +333,7 @@ impl Discovery {
             Some(parent) => self.finished.contains_key(parent),
             None => true,
         };
-        self.create(&key, new_shard_row(shard, parents_finished, wall_ms)).await
+        self.create(&key, self.new_row(shard, parents_finished, wall_ms)).await
     }
 
     /// `start = "latest"`: a shard that was closed before the first start.
@@ -362,7 +372,16 @@ impl Discovery {
         self.create(key, row).await
     }
 
-    async fn create(&mut self, key: &ShardKey, row: crate::lease::row::ShardRow) -> Result<bool, ApiError> {
+    /// What retention had passed at the very first listing is before our time; later it is a possible gap.
+    fn new_row(&self, shard: &ListedShard, parents_finished: bool, wall_ms: u64) -> ShardRow {
+        if self.row.initialized {
+            late_shard_row(shard, parents_finished, wall_ms)
+        } else {
+            new_shard_row(shard, parents_finished, wall_ms)
+        }
+    }
+
+    async fn create(&mut self, key: &ShardKey, row: ShardRow) -> Result<bool, ApiError> {
         match self.shared.store.create_shard(&self.pipeline.name, key, &row).await {
             Ok(()) => {
                 tracing::info!(pipeline = &*self.pipeline.name, shard = %key, "a new shard");
@@ -406,7 +425,15 @@ impl Discovery {
             match self.iterator(stream, &key.shard, &IteratorPosition::TrimHorizon).await {
                 Ok(_) => {
                     self.gone.remove(key);
-                    self.create(key, new_shard_row(&listed, true, wall_ms)).await?;
+                    let now = self.shared.machine.now();
+                    let since = *self.unlisted.entry(key.clone()).or_insert(now);
+                    // A listing that lags behind will show the shard with its own parent, which comes first (P3).
+                    if !lineage::is_old(child, wall_ms) && now.since(since) < GONE_AFTER {
+                        sweep.ask_again(since + GONE_AFTER);
+                        return Ok(());
+                    }
+                    self.unlisted.remove(key);
+                    self.create(key, self.new_row(&listed, true, wall_ms)).await?;
                     sweep.found = true;
                     return Ok(());
                 }
@@ -419,7 +446,7 @@ impl Discovery {
                 Gone::Yes => break,
                 Gone::AskAgain(moment) if moment <= now => {}
                 Gone::AskAgain(moment) => {
-                    sweep.again = Some(sweep.again.map_or(moment, |again| again.min(moment)));
+                    sweep.ask_again(moment);
                     return Ok(());
                 }
             }

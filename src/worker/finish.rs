@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::held::Held;
 use super::pipeline::READ_TIMEOUT;
-use super::shard::{ShardEnd, ShardTask};
+use super::shard::{RETENTION_MS, ShardEnd, ShardTask};
 use crate::error::{ApiError, ErrorKind};
-use crate::lease::row::{FinishedRow, ShardKey, ShardRow, ShardState};
+use crate::lease::row::{FinishedRow, Gap, ShardKey, ShardRow, ShardState};
 use crate::machine::{MonoTime, timeout};
 use crate::ops::repeats::Repeats;
 use crate::retry::Retry;
@@ -30,6 +30,23 @@ pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64) 
         latest_from_ms: None,
         discovered_at_ms: wall_ms,
     }
+}
+
+/// The row of a shard discovered after the first listing. One that was opened longer ago than changes are kept may have
+/// lost its first ones before anybody knew of it: that is noted (P7).
+pub fn late_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64) -> ShardRow {
+    let mut row = new_shard_row(shard, parents_finished, wall_ms);
+    if shard.id.created_ms().is_some_and(|created| created.saturating_add(RETENTION_MS) <= wall_ms) {
+        row.gaps.push(Gap {
+            reason:
+                "the shard was discovered later than the stream's retention of 24 hours after it was opened"
+                    .to_owned(),
+            from: None,
+            to: None,
+            noticed_at_ms: wall_ms,
+        });
+    }
+    row
 }
 
 /// Finishes the shard: every change of it is done. Tried until it succeeds, the lease is lost, or the worker must stop.
@@ -133,7 +150,7 @@ async fn children(task: &ShardTask) -> Vec<(ShardKey, ShardRow)> {
         .filter(|shard| shard.parent.as_ref() == Some(&task.key.shard))
         // Two writes a child, and DynamoDB takes 100 in a transaction.
         .take(40)
-        .map(|shard| (ShardKey::new(&task.key.label, &shard.id), new_shard_row(shard, true, wall_ms)))
+        .map(|shard| (ShardKey::new(&task.key.label, &shard.id), late_shard_row(shard, true, wall_ms)))
         .collect()
 }
 

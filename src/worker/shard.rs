@@ -21,7 +21,7 @@ use crate::retry::Retry;
 use crate::stream::arn::StreamArn;
 
 /// A row without a checkpoint whose shard was discovered longer ago than this may have lost its first changes.
-const RETENTION_MS: u64 = 24 * 3_600 * 1_000;
+pub const RETENTION_MS: u64 = 24 * 3_600 * 1_000;
 
 /// How a shard's task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -70,7 +70,7 @@ pub enum Event {
     /// A session row was written (`None`: deleted). The incarnation as in [`Lease::owner`].
     Session { id: String, row: Option<(String, u64)> },
     /// A table's stream row was written.
-    Stream { table: Arc<str>, initialized: bool, gaps: usize },
+    Stream { table: Arc<str>, initialized: bool, gaps: Vec<(String, String)> },
     /// Bytes of changes that the process holds, and may hold.
     Memory { used: usize, limit: usize },
     /// A process began or ended (killed, stopped, failed).
@@ -143,7 +143,7 @@ impl fmt::Display for Entry {
                 write!(f, "session   {id} {incarnation} counter {counter}")
             }
             Event::Stream { table, initialized, gaps } => {
-                write!(f, "stream    {table} initialized {initialized} gaps {gaps}")
+                write!(f, "stream    {table} initialized {initialized} gaps {gaps:?}")
             }
             Event::Memory { used, limit } => write!(f, "memory    {used} of {limit}"),
             Event::Process { runs: true, how } => write!(f, "started   {how}"),

@@ -48,7 +48,9 @@ impl State {
         let pipeline = key.pk.strip_prefix("pipeline#").unwrap_or_default();
         let Some(of) = ShardKey::from_sk(&key.sk) else {
             let row = item.map(row::decode::<StreamRow>).transpose()?;
-            let (initialized, gaps) = row.map_or((false, 0), |row| (row.initialized, row.gaps.len()));
+            let (initialized, gaps) = row.map_or((false, vec![]), |row| (row.initialized, row.gaps));
+            let labels = |gap: row::Gap| (gap.from.unwrap_or_default(), gap.to.unwrap_or_default());
+            let gaps = gaps.into_iter().map(labels).collect();
             return Ok(Event::Stream { table: pipeline.into(), initialized, gaps });
         };
         // Each pipeline is named after its table.
