@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::finish::{late_shard_row, new_shard_row};
+use super::finish::{late_shard_row, new_shard_row, say_gaps};
 use super::pipeline::{Pipeline, READ_TIMEOUT, Shared};
 use crate::config::{SourceOf, Start};
 use crate::error::{ApiError, ErrorKind};
@@ -385,6 +385,7 @@ impl Discovery {
         match self.shared.store.create_shard(&self.pipeline.name, key, &row).await {
             Ok(()) => {
                 tracing::info!(pipeline = &*self.pipeline.name, shard = %key, "a new shard");
+                say_gaps(&self.pipeline, key, &row.gaps);
                 Ok(true)
             }
             Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(!self.is_finished(key).await?),
@@ -466,10 +467,7 @@ impl Discovery {
             noticed_at_ms: wall_ms,
         };
         let gaps: Vec<Gap> = self.row.initialized.then_some(gap).into_iter().collect();
-        if !gaps.is_empty() {
-            self.pipeline.metrics.gaps.inc();
-            tracing::error!(pipeline = &*self.pipeline.name, shard = %key, "changes may be missing: the shard was gone before it was first seen");
-        }
+        say_gaps(&self.pipeline, key, &gaps);
         let row = FinishedRow { checkpoint: None, finished_at_ms: wall_ms, parents: vec![], gaps };
         match self.shared.store.create_finished(&self.pipeline.name, key, &row).await {
             Ok(()) => {

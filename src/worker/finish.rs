@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::held::Held;
-use super::pipeline::READ_TIMEOUT;
+use super::pipeline::{Pipeline, READ_TIMEOUT};
 use super::shard::{RETENTION_MS, ShardEnd, ShardTask};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::{FinishedRow, Gap, ShardKey, ShardRow, ShardState};
@@ -49,6 +49,14 @@ pub fn late_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64)
     row
 }
 
+/// Says and counts the gaps that a row was made with.
+pub fn say_gaps(pipeline: &Pipeline, key: &ShardKey, gaps: &[Gap]) {
+    for gap in gaps {
+        pipeline.metrics.gaps.inc();
+        tracing::error!(pipeline = &*pipeline.name, shard = %key, "changes may be missing: {}", gap.reason);
+    }
+}
+
 /// Finishes the shard: every change of it is done. Tried until it succeeds, the lease is lost, or the worker must stop.
 pub async fn finish(task: &ShardTask, held: &mut Held) -> ShardEnd {
     let machine = &*task.shared.machine;
@@ -72,10 +80,10 @@ pub async fn finish(task: &ShardTask, held: &mut Held) -> ShardEnd {
         };
         let store = &held.store;
         match store.finish(&held.pipeline, &held.key, &row, &finished, &children, limit).await {
-            Ok(()) => return finished_now(task, children.len()),
+            Ok(()) => return finished_now(task, &children),
             Err(error) if error.kind == ErrorKind::ConditionFailed => {
                 match after_conflict(held, &mut children).await {
-                    Ok(Conflict::Finished) => return finished_now(task, children.len()),
+                    Ok(Conflict::Finished) => return finished_now(task, &children),
                     Ok(Conflict::Lost) => return ShardEnd::Lost,
                     Ok(Conflict::KnownChildren) => continue,
                     Err(error) => note(task, &mut failures, &error),
@@ -87,7 +95,9 @@ pub async fn finish(task: &ShardTask, held: &mut Held) -> ShardEnd {
     }
 }
 
-fn finished_now(task: &ShardTask, children: usize) -> ShardEnd {
+fn finished_now(task: &ShardTask, children: &[(ShardKey, ShardRow)]) -> ShardEnd {
+    children.iter().for_each(|(key, row)| say_gaps(&task.pipeline, key, &row.gaps));
+    let children = children.len();
     tracing::info!(pipeline = &*task.pipeline.name, shard = %task.key, children, "the shard is finished");
     ShardEnd::Finished
 }
