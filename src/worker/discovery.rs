@@ -274,12 +274,17 @@ impl Discovery {
                 row.parents.iter().filter(|parent| !row.parents_finished && listing.get(parent).is_none());
             parents.extend(unknown.map(|parent| (parent.clone(), key.shard.clone())));
         }
+        let latest = rows().filter(|(_, row)| row.as_ref().is_ok_and(|row| row.latest_from_ms.is_some()));
+        let latest = latest.map(|(key, _)| key.shard.clone()).collect();
+        let skipped = self.before_latest(listing, entry, &unfinished, latest).await?;
         for shard in listing.shards() {
             let key = ShardKey::new(&entry.label, &shard.id);
             if unfinished.contains(&key) || self.finished.contains_key(&key) {
                 continue;
             }
-            if self.add(stream, listing, shard, entry, &unfinished).await? {
+            if skipped.contains(&shard.id) {
+                self.add_skipped(&key, shard, self.shared.machine.wall_ms()).await?;
+            } else if self.add(stream, listing, shard, entry, &unfinished).await? {
                 unfinished.insert(key);
             }
             sweep.found = true;
@@ -291,13 +296,49 @@ impl Discovery {
                 && !self.finished.contains_key(&key)
                 && !self.is_finished(&key).await?
             {
-                self.settle_missing(stream, &key, child, sweep).await?;
+                let is_skipped = skipped.contains(parent) || self.is_first_of_latest();
+                self.settle_missing(stream, &key, child, is_skipped, sweep).await?;
                 unfinished.insert(key);
             }
         }
         self.forget_finished(listing, entry, &parents).await?;
         sweep.busy |= !unfinished.is_empty();
         Ok(unfinished.is_empty())
+    }
+
+    /// The very first listing, with `start = "latest"`.
+    fn is_first_of_latest(&self) -> bool {
+        !self.row.initialized && self.pipeline.settings.source.start == Start::Latest
+    }
+
+    /// `start = "latest"`: ancestors, listed late, of shards that are done or were entered at their latest (`entered`).
+    /// They lie before the start; read now, their changes would come after those of their children (P2).
+    async fn before_latest(
+        &mut self,
+        listing: &Listing,
+        entry: &StreamEntry,
+        unfinished: &BTreeSet<ShardKey>,
+        mut entered: Vec<ShardId>,
+    ) -> Result<BTreeSet<ShardId>, ApiError> {
+        let mut before = BTreeSet::new();
+        if self.pipeline.settings.source.start != Start::Latest {
+            return Ok(before);
+        }
+        for shard in listing.shards() {
+            let key = ShardKey::new(&entry.label, &shard.id);
+            let is_known = unfinished.contains(&key);
+            if !is_known && (self.finished.contains_key(&key) || self.is_finished(&key).await?) {
+                entered.push(shard.id.clone());
+            }
+        }
+        while let Some(shard) = entered.pop() {
+            if let Some(parent) = listing.get(&shard).and_then(|shard| shard.parent.clone())
+                && before.insert(parent.clone())
+            {
+                entered.push(parent);
+            }
+        }
+        Ok(before)
     }
 
     async fn is_finished(&mut self, key: &ShardKey) -> Result<bool, ApiError> {
@@ -321,7 +362,7 @@ impl Discovery {
         let wall_ms = self.shared.machine.wall_ms();
         let parent = shard.parent.as_ref().map(|parent| ShardKey::new(&entry.label, parent));
         let parent_unfinished = parent.as_ref().is_some_and(|parent| unfinished.contains(parent));
-        let first_listing = !self.row.initialized && self.pipeline.settings.source.start == Start::Latest;
+        let first_listing = self.is_first_of_latest();
         // A shard behind one that an interrupted first start already entered is read whole, or there would be a hole.
         if first_listing && !parent_unfinished {
             if listing.is_closed(shard) || entry.drained {
@@ -346,7 +387,12 @@ impl Discovery {
         let parents = shard.parent.clone().into_iter().collect();
         let row =
             FinishedRow { checkpoint: shard.ending.clone(), finished_at_ms: wall_ms, parents, gaps: vec![] };
-        match self.shared.store.create_finished(&self.pipeline.name, key, &row).await {
+        match self
+            .shared
+            .store
+            .create_finished(&self.pipeline.name, key, &row, self.row.discovery_epoch)
+            .await
+        {
             Ok(()) => {
                 self.finished.insert(key.clone(), self.shared.machine.wall_ms());
                 Ok(false)
@@ -382,7 +428,7 @@ impl Discovery {
     }
 
     async fn create(&mut self, key: &ShardKey, row: ShardRow) -> Result<bool, ApiError> {
-        match self.shared.store.create_shard(&self.pipeline.name, key, &row).await {
+        match self.shared.store.create_shard(&self.pipeline.name, key, &row, self.row.discovery_epoch).await {
             Ok(()) => {
                 tracing::info!(pipeline = &*self.pipeline.name, shard = %key, "a new shard");
                 say_gaps(&self.pipeline, key, &row.gaps);
@@ -412,13 +458,13 @@ impl Discovery {
         stream: &StreamArn,
         key: &ShardKey,
         child: &ShardId,
+        is_skipped: bool,
         sweep: &mut Sweep,
     ) -> Result<(), ApiError> {
         let listed = ListedShard { id: key.shard.clone(), parent: None, starting: None, ending: None };
         let wall_ms = self.shared.machine.wall_ms();
-        // At the first start with `latest` there is nothing to want from a parent.
-        let skipped = !self.row.initialized && self.pipeline.settings.source.start == Start::Latest;
-        if skipped {
+        // Before the start with `latest` there is nothing to want from a parent.
+        if is_skipped {
             self.add_skipped(key, &listed, wall_ms).await?;
             return Ok(());
         }
@@ -426,11 +472,8 @@ impl Discovery {
             match self.iterator(stream, &key.shard, &IteratorPosition::TrimHorizon).await {
                 Ok(_) => {
                     self.gone.remove(key);
-                    let now = self.shared.machine.now();
-                    let since = *self.unlisted.entry(key.clone()).or_insert(now);
-                    // A listing that lags behind will show the shard with its own parent, which comes first (P3).
-                    if !lineage::is_old(child, wall_ms) && now.since(since) < GONE_AFTER {
-                        sweep.ask_again(since + GONE_AFTER);
+                    if let Some(moment) = self.await_listing(key, lineage::is_old(child, wall_ms)) {
+                        sweep.ask_again(moment);
                         return Ok(());
                     }
                     self.unlisted.remove(key);
@@ -458,6 +501,17 @@ impl Discovery {
         Ok(())
     }
 
+    /// A shard that can be read but is not listed: the next listing will show it, with its own parent, which comes first
+    /// (P3). `None` once it was awaited long enough: one more listing, and a minute unless its child is older.
+    fn await_listing(&mut self, key: &ShardKey, has_old_child: bool) -> Option<MonoTime> {
+        let now = self.shared.machine.now();
+        let Some(since) = self.unlisted.get(key).copied() else {
+            self.unlisted.insert(key.clone(), now);
+            return Some(if has_old_child { now } else { now + GONE_AFTER });
+        };
+        (!has_old_child && now.since(since) < GONE_AFTER).then(|| since + GONE_AFTER)
+    }
+
     /// Before the first listing was stored, what is gone is simply before our time; later it is a possible gap.
     async fn finish_gone(&mut self, key: &ShardKey, wall_ms: u64) -> Result<(), ApiError> {
         let gap = Gap {
@@ -469,7 +523,12 @@ impl Discovery {
         let gaps: Vec<Gap> = self.row.initialized.then_some(gap).into_iter().collect();
         say_gaps(&self.pipeline, key, &gaps);
         let row = FinishedRow { checkpoint: None, finished_at_ms: wall_ms, parents: vec![], gaps };
-        match self.shared.store.create_finished(&self.pipeline.name, key, &row).await {
+        match self
+            .shared
+            .store
+            .create_finished(&self.pipeline.name, key, &row, self.row.discovery_epoch)
+            .await
+        {
             Ok(()) => {
                 self.finished.insert(key.clone(), self.shared.machine.wall_ms());
                 Ok(())

@@ -70,6 +70,8 @@ struct ShardState {
     done: usize,
     trimmed_through: Option<Seq>,
     lease: Option<Lease>,
+    /// When the lease was last written.
+    leased_ms: u64,
     finished: bool,
     /// Every gap that its rows ever noted.
     gaps: Vec<Gap>,
@@ -282,6 +284,7 @@ impl Oracle {
 
     fn lease(&mut self, who: &Who, shard: &Shard, row: Option<&Lease>, at_ms: u64) -> Verdict {
         let before = std::mem::replace(&mut self.shard(shard).lease, row.cloned());
+        self.shard(shard).leased_ms = at_ms;
         let Some(row) = row else { return Ok(()) };
         if let Some(before) = before {
             let moved_back = row.epoch < before.epoch
@@ -372,14 +375,17 @@ impl Oracle {
     /// Changes that nobody will deliver any more and no gap accounts for.
     pub fn lost(&self) -> Verdict {
         for (name, shard) in &self.shards {
-            let unseen = shard.lease.is_none() && !shard.finished;
-            let skipped_by_child = unseen && self.children_gap(name);
-            let between = |gap: &(String, String)| gap.0 < shard.label && shard.label < gap.1;
+            let unseen = shard.owners.is_empty() && !shard.finished;
+            let skipped_with_others = unseen && (self.children_gap(name) || self.parents_gap(name));
+            // A shard that was never seen went with the stream.
+            let between = |gap: &(String, String)| {
+                (gap.0 < shard.label || unseen && gap.0 == shard.label) && shard.label < gap.1
+            };
             let skipped = self.stream_gaps.get(&shard.table).is_some_and(|gaps| gaps.iter().any(between));
             for change in &shard.changes {
                 let is_delivered = self.delivered.contains(&(shard.table.as_str().into(), change.seq));
                 let has_gap =
-                    skipped || skipped_by_child || shard.gaps.iter().any(|gap| covers(gap, change.seq));
+                    skipped || skipped_with_others || shard.gaps.iter().any(|gap| covers(gap, change.seq));
                 let is_accounted_for = change.trimmed_ms.is_some() && has_gap;
                 if !is_delivered && !is_accounted_for && !self.is_before_start(shard, change) {
                     let what = format!(
@@ -391,6 +397,16 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// Whether an ancestor's gap reaches to its end and beyond.
+    fn parents_gap(&self, shard: &Shard) -> bool {
+        let Some(parent) = self.shards.get(shard).and_then(|shard| shard.parent.as_ref()) else {
+            return false;
+        };
+        let reaches_on = |gap: &Gap| gap.to.is_none();
+        self.shards.get(parent).is_some_and(|state| state.gaps.iter().any(reaches_on))
+            || self.parents_gap(parent)
     }
 
     /// Whether a descendant's gap reaches back to its beginning and beyond: a whole generation was never seen.
@@ -438,11 +454,12 @@ impl Oracle {
         self.delivered.len()
     }
 
-    /// After everybody stopped in an orderly way: no lease has an owner, whoever ran has no session.
-    pub fn all_released(&self) -> Verdict {
+    /// After everybody stopped in an orderly way, told so at that moment: no lease has an owner, save one that was being
+    /// taken just then (it goes with its owner's session).
+    pub fn all_released(&self, told_ms: u64) -> Verdict {
         let owned = |lease: &Lease| lease.owner.clone();
         for (name, shard) in &self.shards {
-            if let Some(owner) = shard.lease.as_ref().and_then(owned) {
+            if let Some(owner) = shard.lease.as_ref().and_then(owned).filter(|_| shard.leased_ms < told_ms) {
                 return broken(
                     Rule::Fencing,
                     format!("{name} still names {owner}, who stopped in an orderly way"),

@@ -245,8 +245,11 @@ impl<'p> Scenario<'p> {
             Happening::Weather => self.set_weather(),
             Happening::Disable => {
                 let table = self.a_table();
-                let open = self.world.lock().tables[table].open_shards();
-                if !open.is_empty() {
+                let (open, streams) = {
+                    let mut state = self.world.lock();
+                    (state.tables[table].open_shards(), state.tables[table].streams.len())
+                };
+                if !open.is_empty() && streams < 3 {
                     self.world.lock().disable(table);
                     // Later than any listing lags behind.
                     let ms = self.dice.between(21_000, 40_000);
@@ -389,6 +392,7 @@ impl<'p> Scenario<'p> {
     /// Everybody is told to stop; then no lease has an owner and no session is left.
     async fn stop_all(&mut self) -> Result<(), Violation> {
         self.later.clear();
+        let told_ms = self.now_ms();
         let processes = || self.seats.iter().filter_map(|seat| seat.process.as_ref()).chain(&self.rivals);
         processes().for_each(Process::stop);
         self.pass(30_000).await?;
@@ -398,6 +402,6 @@ impl<'p> Scenario<'p> {
             let what = format!("{} was told to stop half a minute ago and runs", process.who);
             return Err(Violation { rule: Rule::Liveness, what });
         }
-        self.oracle.all_released()
+        self.oracle.all_released(told_ms)
     }
 }

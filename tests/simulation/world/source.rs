@@ -55,7 +55,7 @@ fn listed(id: &str, shard: &Shard) -> ListedShard {
 fn describe(state: &mut State, table: usize, label: &str, list: &ListShards) -> Result<StreamPage, ApiError> {
     const API: &str = "DescribeStream";
     state.trim();
-    let (now_ms, most) = (state.now_ms, usize::try_from(state.dice.between(1, 5)).unwrap_or(1));
+    let (now_ms, most) = (state.now_ms, state.dice.pick(&[1, 2, 5, 20, 100]).unwrap_or(100));
     let stream =
         state.tables[table].readable(label, now_ms).ok_or_else(|| error(API, ErrorKind::NotFound))?;
     let visible = |shard: &Shard| !shard.vanished && shard.listed_ms <= now_ms;
