@@ -160,6 +160,12 @@ impl Discovery {
         let gaps_before = next.gaps.len();
         add_streams(&mut next, &labels, self.first_label_wanted(&labels), self.shared.machine.wall_ms());
         let mut sweep = Sweep { found: false, busy: false, again: None };
+        // Before any shard of them: a row of a stream that is not entered would never be taken.
+        if next != self.row {
+            self.store(next, gaps_before).await?;
+            next = self.row.clone();
+        }
+        let gaps_before = next.gaps.len();
         let streams = next.streams.len();
         for index in 0..streams {
             let Some(entry) = next.streams.get(index).cloned() else { break };
@@ -225,6 +231,19 @@ impl Discovery {
 
     /// Stores the stream row, while this worker owns discovery.
     async fn store(&mut self, mut next: StreamRow, gaps_before: usize) -> Result<(), Stop> {
+        let limit = self.deadline.borrow().since(self.shared.machine.now()).min(CALL_TIMEOUT);
+        next.revision += 1;
+        let result = self.shared.store.update_stream_row(&self.pipeline.name, &self.row, &next, limit).await;
+        if let Err(error) = result {
+            // Its effect may have taken place: what is stored decides.
+            match self.shared.store.stream_row(&self.pipeline.name).await? {
+                Some(Ok(row)) if row.discovery_owner.as_ref() == Some(&self.me) => self.row = row,
+                _ => return Err(Stop::NotOwner),
+            }
+            if self.row != next {
+                return Err(error.into());
+            }
+        }
         for gap in next.gaps.iter().skip(gaps_before) {
             self.pipeline.metrics.gaps.inc();
             tracing::error!(
@@ -235,23 +254,8 @@ impl Discovery {
                 gap.reason
             );
         }
-        let limit = self.deadline.borrow().since(self.shared.machine.now()).min(CALL_TIMEOUT);
-        next.revision += 1;
-        let result = self.shared.store.update_stream_row(&self.pipeline.name, &self.row, &next, limit).await;
-        match result {
-            Ok(()) => {
-                self.row = next;
-                Ok(())
-            }
-            Err(error) => {
-                // Its effect may have taken place: what is stored decides.
-                match self.shared.store.stream_row(&self.pipeline.name).await? {
-                    Some(Ok(row)) if row.discovery_owner.as_ref() == Some(&self.me) => self.row = row,
-                    _ => return Err(Stop::NotOwner),
-                }
-                if self.row == next { Ok(()) } else { Err(error.into()) }
-            }
-        }
+        self.row = next;
+        Ok(())
     }
 
     /// Adds what the listing has and the lease table lacks. True when every shard of the stream is finished.

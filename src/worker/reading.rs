@@ -31,6 +31,10 @@ const CHANGE_OVERHEAD_BYTES: usize = 256;
 /// more, but each still holds its place.
 const MAX_OPEN_CHANGES: u64 = 100_000;
 
+/// In place of a moment: the shard waits for something that may take any time (memory, Kinesis, a turn at the listings,
+/// an operator), and is not stuck.
+pub const AT_REST: u64 = u64::MAX;
+
 /// What the shard's lease must hear.
 #[derive(Debug)]
 pub enum Event {
@@ -61,7 +65,7 @@ pub struct Reading {
     pub last_read: Option<SequenceNumber>,
     /// A gap was noted and no change has been read since.
     pub in_gap: bool,
-    /// When this loop last moved, on the machine's clock in milliseconds.
+    /// When this loop last moved, on the machine's clock in milliseconds; [`AT_REST`] while it waits with good reason.
     pub touched_ms: Arc<AtomicU64>,
     gone: GoneTest,
     failures: Repeats,
@@ -116,11 +120,12 @@ impl Reading {
     /// Reads until the lease must hear of something.
     pub async fn next(mut self) -> (Self, Event) {
         loop {
+            self.moves();
             let now = self.shared.machine.now();
-            self.touched_ms.store(now.as_millis(), Ordering::Release);
             let event = match self.reader.next(now) {
                 Next::Ended => Some(Event::Ended),
                 Next::Wait(until) => {
+                    self.rests();
                     sleep_until(&*self.shared.machine, until).await;
                     None
                 }
@@ -131,6 +136,14 @@ impl Reading {
                 return (self, event);
             }
         }
+    }
+
+    fn moves(&self) {
+        self.touched_ms.store(self.shared.machine.now().as_millis(), Ordering::Release);
+    }
+
+    fn rests(&self) {
+        self.touched_ms.store(AT_REST, Ordering::Release);
     }
 
     async fn get_iterator(&mut self, position: &IteratorPosition) -> Option<Event> {
@@ -149,6 +162,7 @@ impl Reading {
 
     async fn get_records(&mut self, iterator: &str) -> Option<Event> {
         const API: &str = "GetRecords";
+        self.rests();
         if self.feeder.open_changes() >= MAX_OPEN_CHANGES {
             self.feeder.fewer_than(MAX_OPEN_CHANGES).await;
         }
@@ -157,6 +171,7 @@ impl Reading {
         let answer = {
             // The semaphore is never closed.
             let _turn = self.shared.get_records.acquire().await;
+            self.moves();
             self.reader.called(machine.now());
             self.pipeline.metrics.get_records_calls.inc();
             timeout(&*machine, READ_TIMEOUT, self.pipeline.source.get_records(iterator)).await
@@ -270,7 +285,10 @@ impl Reading {
 
     /// A complete listing of the stream; `None` when it could not be had (the reader tries again by itself).
     async fn list(&mut self) -> Option<Listing> {
-        match self.pipeline.list(&self.shared, &self.stream).await {
+        self.rests();
+        let listing = self.pipeline.list(&self.shared, &self.stream).await;
+        self.moves();
+        match listing {
             Ok(listing) => Some(listing),
             Err(error) => {
                 self.pipeline.failed(&error);

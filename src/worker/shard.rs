@@ -2,7 +2,7 @@
 //! end either finishes the shard, gives the lease up, or stops as soon as it learns that the lease is lost (P4).
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::finish;
 use super::held::Held;
 use super::pipeline::{Pipeline, Shared};
-use super::reading::{Event, Reading, Start};
+use super::reading::{AT_REST, Event, Reading, Start};
 use crate::delivery::lanes::ShardSlot;
 use crate::delivery::writer::{ShardInlet, WriterHandle};
 use crate::error::{ApiError, ErrorKind};
@@ -48,7 +48,7 @@ pub struct ShardTask {
     pub slot: ShardSlot,
     /// Set once: drain, and be done by that moment.
     pub stop: watch::Receiver<Option<MonoTime>>,
-    /// When reading last moved, on the machine's clock in milliseconds.
+    /// When reading last moved, on the machine's clock in milliseconds, or [`AT_REST`].
     pub touched_ms: Arc<AtomicU64>,
 }
 
@@ -118,6 +118,9 @@ impl Run {
         let machine = Arc::clone(&self.task.shared.machine);
         loop {
             self.absorb_progress();
+            if self.reading.is_none() {
+                self.task.touched_ms.store(AT_REST, Ordering::Release);
+            }
             if let Some(end) = self.end_of_phase().await {
                 return end;
             }

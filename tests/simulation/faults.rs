@@ -82,6 +82,16 @@ pub struct Faults {
     pub rates: BTreeMap<Service, Rates>,
     /// Until when a process is cut off from a service, milliseconds of the world.
     cuts: BTreeMap<(Who, Service), u64>,
+    /// From when to when a service is down for everybody.
+    pub outages: Vec<Outage>,
+}
+
+/// A service that is down for everybody, from one millisecond of the world to another.
+#[derive(Debug, Clone, Copy)]
+pub struct Outage {
+    pub service: Service,
+    pub from_ms: u64,
+    pub until_ms: u64,
 }
 
 impl Faults {
@@ -92,10 +102,15 @@ impl Faults {
     pub fn over(&mut self) {
         self.rates.clear();
         self.cuts.clear();
+        self.outages.clear();
     }
 
     pub fn is_cut(&self, who: &Who, service: Service, now_ms: u64) -> bool {
+        let is_down = |outage: &Outage| {
+            outage.service == service && (outage.from_ms..outage.until_ms).contains(&now_ms)
+        };
         self.cuts.get(&(who.clone(), service)).is_some_and(|until| now_ms < *until)
+            || self.outages.iter().any(is_down)
     }
 
     pub fn rates(&self, service: Service) -> Rates {

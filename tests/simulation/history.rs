@@ -77,6 +77,8 @@ pub enum Event {
     Process { runs: bool, how: String },
     /// A task panicked.
     Panicked(String),
+    /// A row of the lease table was written that does not read.
+    Unreadable(String),
     /// Anything else that a reader of the timeline wants to know.
     Note(String),
     /// From here on nothing fails any more.
@@ -98,11 +100,6 @@ impl History {
 
     pub fn entries(&self) -> &[Entry] {
         &self.0
-    }
-
-    /// The readable timeline, one line an event.
-    pub fn timeline(&self) -> String {
-        self.0.iter().map(|entry| format!("{entry}\n")).collect()
     }
 }
 
@@ -149,6 +146,7 @@ impl fmt::Display for Entry {
             Event::Process { runs: true, how } => write!(f, "started   {how}"),
             Event::Process { runs: false, how } => write!(f, "ended     {how}"),
             Event::Panicked(text) => write!(f, "PANICKED  {text}"),
+            Event::Unreadable(text) => write!(f, "UNREADABLE {text}"),
             Event::Note(note) => write!(f, "note      {note}"),
             Event::FaultsOver => write!(f, "note      no more faults from here on"),
             Event::Settled => write!(f, "note      everything is delivered and owned"),

@@ -18,5 +18,7 @@ mod process;
 mod scenario;
 mod world;
 
+mod judged;
+mod regressions;
 mod replay;
 mod seeds;

@@ -159,9 +159,7 @@ impl Oracle {
             Event::Panicked(text) => return broken(Rule::Panic, format!("{who}: {text}")),
             Event::FaultsOver => self.settle_by_ms = Some(at + self.settle_within_ms()),
             Event::Settled => self.settled = true,
-            Event::Call { outcome, what, .. } if what == "a row that does not read" => {
-                return broken(Rule::BadRow, outcome.clone());
-            }
+            Event::Unreadable(text) => return broken(Rule::BadRow, text.clone()),
             Event::Call { .. } => {}
         }
         if !self.settled && self.settle_by_ms.is_some_and(|by_ms| at > by_ms) {
@@ -459,7 +457,9 @@ impl Oracle {
     pub fn all_released(&self, told_ms: u64) -> Verdict {
         let owned = |lease: &Lease| lease.owner.clone();
         for (name, shard) in &self.shards {
-            if let Some(owner) = shard.lease.as_ref().and_then(owned).filter(|_| shard.leased_ms < told_ms) {
+            if let Some(owner) =
+                shard.lease.as_ref().and_then(owned).filter(|_| shard.leased_ms + 100 < told_ms)
+            {
                 return broken(
                     Rule::Fencing,
                     format!("{name} still names {owner}, who stopped in an orderly way"),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::dice::Dice;
+use crate::faults::{Outage, Service};
 
 /// What a run is like.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Plan {
     pub weights: Vec<(Happening, u64)>,
     /// All workers are away for longer than the retention.
     pub long_outage: bool,
+    /// Services that are down for everybody for a while.
+    pub outages: Vec<Outage>,
     pub memory_limit_mib: u64,
     pub max_in_flight: u64,
     pub partition_key: &'static str,
@@ -69,6 +72,14 @@ impl Plan {
         // Not every run has everything: what is rare together must also be seen alone.
         let mut weights = vec![(Happening::Write, 60)];
         weights.extend(kinds.into_iter().filter(|_| dice.chance(650)));
+        let turmoil_ms = dice.between(20_000, 150_000);
+        let mut outages = vec![];
+        if dice.chance(200) {
+            let service =
+                dice.pick(&[Service::Source, Service::Sink, Service::Leases]).unwrap_or(Service::Sink);
+            let from_ms = dice.below(turmoil_ms);
+            outages.push(Outage { service, from_ms, until_ms: from_ms + dice.between(10_000, 130_000) });
+        }
         Plan {
             seed,
             workers: usize::try_from(dice.between(1, 3)).unwrap_or(1),
@@ -77,7 +88,8 @@ impl Plan {
             stream_shards: u32::try_from(dice.between(1, 3)).unwrap_or(1),
             latest: dice.chance(150),
             keys: (dice.between(1, 12), dice.between(1, 3)),
-            turmoil_ms: dice.between(20_000, 150_000),
+            turmoil_ms,
+            outages,
             event_every_ms: dice.pick(&[300, 800, 2_000]).unwrap_or(800),
             weights,
             long_outage: dice.chance(60),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::dice::Dice;
 use crate::faults::{Rates, Service};
-use crate::history::Event;
+use crate::history::{Entry, Event};
 use crate::machine::State as Life;
 use crate::oracle::{Oracle, Rule, Violation};
 use crate::plan::{Happening, Plan};
@@ -19,11 +19,18 @@ use crate::world::stream::Table;
 /// What came of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    pub timeline: String,
+    pub history: Vec<Entry>,
     pub verdict: Result<(), Violation>,
     /// From the last fault until everything was settled.
     pub settled_after_ms: u64,
     pub delivered: usize,
+}
+
+impl Outcome {
+    /// The history, one line an event.
+    pub fn timeline(&self) -> String {
+        self.history.iter().map(|entry| format!("{entry}\n")).collect()
+    }
 }
 
 /// Runs one seed from its beginning to its end.
@@ -43,7 +50,7 @@ pub fn run_plan(plan: &Plan) -> Outcome {
         let result = scenario.play().await;
         let state = scenario.world.lock();
         Outcome {
-            timeline: state.history.timeline(),
+            history: state.history.entries().to_vec(),
             verdict: result.map(drop),
             settled_after_ms: scenario.settled_after_ms,
             delivered: scenario.oracle.delivered(),
@@ -90,6 +97,7 @@ impl<'p> Scenario<'p> {
         let world = World::new(plan.seed);
         {
             let mut state = world.lock();
+            state.faults.outages.clone_from(&plan.outages);
             for n in 0..plan.pipelines {
                 state.tables.push(Table::new(&format!("table{n}")));
                 state.sinks.push(Sink::new(&format!("sink-{n}"), plan.kinesis_shards));
@@ -123,7 +131,9 @@ impl<'p> Scenario<'p> {
             let at_ms = self.dice.below(4_000);
             self.later.push(Later { at_ms, what: Deed::Start(seat) });
         }
-        self.set_weather();
+        if self.plan.weights.iter().any(|(happening, _)| *happening == Happening::Weather) {
+            self.set_weather();
+        }
         while self.now_ms() < self.plan.turmoil_ms {
             let pause_ms = self.dice.between(1, self.plan.event_every_ms);
             self.pass(pause_ms).await?;

@@ -5,7 +5,8 @@ use crate::scenario::{Outcome, run};
 /// Seeds in a run of the whole test suite.
 const SEEDS: u64 = 200;
 
-fn number(name: &str) -> Option<u64> {
+/// The number in an environment variable.
+pub fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: expected a number")))
 }
@@ -14,7 +15,7 @@ fn number(name: &str) -> Option<u64> {
 fn many_seeds() {
     if let Some(seed) = number("SEED") {
         let outcome = run(seed);
-        println!("{}", outcome.timeline);
+        println!("{}", outcome.timeline());
         if let Err(violation) = outcome.verdict {
             panic!("seed {seed}: {violation:?}");
         }

@@ -30,11 +30,7 @@ fn lease(row: ShardRow) -> Lease {
 impl State {
     /// Records that a row was written or deleted. A row that does not read is recorded as such; the oracle rejects it.
     pub fn tell_row(&mut self, who: &Who, key: &RowKey) {
-        let event = self.row_event(key).unwrap_or_else(|error| Event::Call {
-            api: "UpdateItem",
-            what: "a row that does not read".into(),
-            outcome: error.to_string(),
-        });
+        let event = self.row_event(key).unwrap_or_else(|bad| Event::Unreadable(bad.to_string()));
         self.tell(who, event);
     }
 
