@@ -32,6 +32,9 @@ pub const MAX_BYTES: usize = 4 << 20;
 /// those that don't; to take the first of them for the end would log each of them.
 const WELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
+/// Past the session's deadline, how often to look whether a heartbeat has moved it.
+const DEADLINE_LOOK: Duration = Duration::from_millis(50);
+
 /// A change read from a shard, in stream order.
 #[derive(Debug)]
 pub enum Submission {
@@ -197,10 +200,8 @@ impl Writer {
     pub async fn run(mut self) {
         let mut calls: FuturesUnordered<Call> = FuturesUnordered::new();
         let machine = Arc::clone(&self.putter.machine);
-        let mut deadline = self.putter.deadline.clone();
         loop {
-            let may_send = self.send_due(&mut calls);
-            let wake = self.lanes.next_due(&self.limits).filter(|_| may_send);
+            let wake = self.send_due(&mut calls);
             tokio::select! {
                 biased;
                 Some((batch, outcomes, seconds)) = calls.next(), if !calls.is_empty() => {
@@ -211,21 +212,23 @@ impl Writer {
                     Some(command) => self.obey(command),
                     None => return,
                 },
-                // Past the deadline nothing is sent until a heartbeat moves it.
-                moved = deadline.changed(), if !may_send => if moved.is_err() { return },
                 () = sleep_until(&*machine, wake.unwrap_or_default()), if wake.is_some() => {}
             }
         }
     }
 
-    /// Begins all calls that are due. False when the session's deadline forbids sending.
-    fn send_due(&mut self, calls: &mut FuturesUnordered<Call>) -> bool {
+    /// Begins all calls that are due. Gives the moment to look again, if there is something to look for.
+    fn send_due(&mut self, calls: &mut FuturesUnordered<Call>) -> Option<MonoTime> {
         while calls.len() < self.max_in_flight {
-            if self.putter.time_left().is_none() {
-                return false;
-            }
             let now = self.putter.machine.now();
-            let Some(batch) = self.lanes.take_batch(now, &self.limits) else { return true };
+            if self.putter.time_left().is_none() {
+                // Nothing is sent until a heartbeat moves the deadline. All pipelines wait for the same one: were they
+                // told by it, tokio would wake them in an order drawn by chance.
+                return self.lanes.next_due(&self.limits).map(|_| now + DEADLINE_LOOK);
+            }
+            let Some(batch) = self.lanes.take_batch(now, &self.limits) else {
+                return self.lanes.next_due(&self.limits);
+            };
             debug_assert!(is_one_a_lane(&batch), "P2: no PutRecords call holds a lane twice");
             let putter = self.putter.clone();
             calls.push(Box::pin(async move {
@@ -235,7 +238,7 @@ impl Writer {
             }));
         }
         // With all calls under way only an answer can make room: no need to wake for time.
-        false
+        None
     }
 
     fn obey(&mut self, command: Command) {

@@ -191,9 +191,17 @@ impl LeaseStore {
         Ok(item.is_some())
     }
 
-    /// Stores a new shard's row, unless the shard is known already: a finished shard must never be read again.
-    pub async fn create_shard(&self, pipeline: &str, key: &ShardKey, row: &ShardRow) -> Result<(), ApiError> {
+    /// Stores a new shard's row, unless the shard is known already: a finished shard must never be read again. Only the
+    /// owner of discovery may: a late write of an earlier one could enter a new shard as of the first listing.
+    pub async fn create_shard(
+        &self,
+        pipeline: &str,
+        key: &ShardKey,
+        row: &ShardRow,
+        discovery_epoch: u64,
+    ) -> Result<(), ApiError> {
         let writes = [
+            discovered_by(pipeline, discovery_epoch),
             check(key.finished_key(pipeline), Clause::RowAbsent),
             put(key.row_key(pipeline), encode(row), Clause::RowAbsent),
         ];
@@ -206,8 +214,10 @@ impl LeaseStore {
         pipeline: &str,
         key: &ShardKey,
         row: &FinishedRow,
+        discovery_epoch: u64,
     ) -> Result<(), ApiError> {
         let writes = [
+            discovered_by(pipeline, discovery_epoch),
             check(key.row_key(pipeline), Clause::RowAbsent),
             put(key.finished_key(pipeline), encode(row), Clause::RowAbsent),
         ];
@@ -345,6 +355,11 @@ fn put(key: RowKey, item: Item, condition: Clause) -> RowWrite {
 
 fn check(key: RowKey, condition: Clause) -> RowWrite {
     RowWrite { key, effect: Effect::Check, conditions: vec![condition] }
+}
+
+/// Discovery is still in this epoch.
+fn discovered_by(pipeline: &str, discovery_epoch: u64) -> RowWrite {
+    check(stream_key(pipeline), Clause::Equals("discovery_epoch", attribute(&discovery_epoch)))
 }
 
 fn same_heartbeat(seen: &SessionRow) -> Vec<Clause> {

@@ -215,8 +215,9 @@ impl Tenure {
         let mut sessions = self.shared.store.sessions().await?;
         let dead = self.liveness.observe(sent, machine.now(), &sessions);
         for id in dead.iter().filter(|id| **id != self.me.id) {
-            self.bury(id, &sessions).await?;
-            sessions.retain(|(other, _)| other != id);
+            if self.bury(id, &sessions).await? {
+                sessions.retain(|(other, _)| other != id);
+            }
         }
         let membership: Vec<(Owner, u64)> =
             sessions.iter().map(|(id, row)| (owner(id, row), row.ownership_version)).collect();
@@ -241,19 +242,21 @@ impl Tenure {
         Ok(all)
     }
 
-    /// Declares a session dead that stood still.
-    async fn bury(&self, id: &str, sessions: &[(String, SessionRow)]) -> Result<(), ApiError> {
-        let Some((_, seen)) = sessions.iter().find(|(other, _)| other == id) else { return Ok(()) };
+    /// Declares a session dead that stood still. False when it is not so: it moved after all, or another worker was
+    /// faster (then the next look lacks it).
+    async fn bury(&self, id: &str, sessions: &[(String, SessionRow)]) -> Result<bool, ApiError> {
+        let Some((_, seen)) = sessions.iter().find(|(other, _)| other == id) else { return Ok(false) };
         match self.shared.store.declare_dead(id, seen).await {
-            Ok(()) => tracing::info!(
-                worker = id,
-                "the worker's session stood still: it is dead and its leases are free"
-            ),
-            // It moved after all, or another worker was faster.
-            Err(error) if error.kind == ErrorKind::ConditionFailed => {}
-            Err(error) => return Err(error),
+            Ok(()) => {
+                tracing::info!(
+                    worker = id,
+                    "the worker's session stood still: it is dead and its leases are free"
+                );
+                Ok(true)
+            }
+            Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(false),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     async fn act(&mut self, rows: Vec<Rows>) -> Result<(), ApiError> {

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::finish::new_shard_row;
+use super::finish::{late_shard_row, new_shard_row, say_gaps};
 use super::pipeline::{Pipeline, READ_TIMEOUT, Shared};
 use crate::config::{SourceOf, Start};
 use crate::error::{ApiError, ErrorKind};
-use crate::lease::row::{FinishedRow, Gap, Owner, ShardKey, StreamEntry, StreamRow};
+use crate::lease::row::{FinishedRow, Gap, Owner, ShardKey, ShardRow, StreamEntry, StreamRow};
 use crate::lease::store::CALL_TIMEOUT;
 use crate::machine::{MonoTime, timeout};
 use crate::ops::health::Trouble;
 use crate::ops::repeats::Repeats;
 use crate::stream::arn::StreamArn;
-use crate::stream::lineage::{self, Gone, GoneTest, Listing};
+use crate::stream::lineage::{self, GONE_AFTER, Gone, GoneTest, Listing};
 use crate::stream::source::{IteratorPosition, ListedShard, ShardId, ShardIterator};
 
 /// Between sweeps while shards are being read.
@@ -45,6 +45,8 @@ pub struct Discovery {
     /// Shards known to be finished, and since when (epoch milliseconds); read once, since finished is for ever.
     finished: BTreeMap<ShardKey, u64>,
     gone: BTreeMap<ShardKey, GoneTest>,
+    /// Shards that can be read but stand in no listing yet, and since when.
+    unlisted: BTreeMap<ShardKey, MonoTime>,
     failures: Repeats,
     disabled: Repeats,
     trouble: Option<Trouble>,
@@ -60,6 +62,12 @@ struct Sweep {
     disabled: bool,
     /// A parent must be asked for again at this moment.
     again: Option<MonoTime>,
+}
+
+impl Sweep {
+    fn ask_again(&mut self, moment: MonoTime) {
+        self.again = Some(self.again.map_or(moment, |again| again.min(moment)));
+    }
 }
 
 /// Why a sweep stopped.
@@ -95,6 +103,7 @@ impl Discovery {
             found,
             finished: BTreeMap::new(),
             gone: BTreeMap::new(),
+            unlisted: BTreeMap::new(),
             failures: Repeats::default(),
             disabled: Repeats::default(),
             trouble: None,
@@ -181,6 +190,12 @@ impl Discovery {
         let gaps_before = next.gaps.len();
         add_streams(&mut next, &labels, self.first_label_wanted(&labels), self.shared.machine.wall_ms());
         let mut sweep = Sweep { found: false, busy: false, disabled: true, again: None };
+        // Before any shard of them: a row of a stream that is not entered would never be taken.
+        if next != self.row {
+            self.store(next, gaps_before).await?;
+            next = self.row.clone();
+        }
+        let gaps_before = next.gaps.len();
         let streams = next.streams.len();
         for index in 0..streams {
             let Some(entry) = next.streams.get(index).cloned() else { break };
@@ -247,6 +262,19 @@ impl Discovery {
 
     /// Stores the stream row, while this worker owns discovery.
     async fn store(&mut self, mut next: StreamRow, gaps_before: usize) -> Result<(), Stop> {
+        let limit = self.deadline.borrow().since(self.shared.machine.now()).min(CALL_TIMEOUT);
+        next.revision += 1;
+        let result = self.shared.store.update_stream_row(&self.pipeline.name, &self.row, &next, limit).await;
+        if let Err(error) = result {
+            // Its effect may have taken place: what is stored decides.
+            match self.shared.store.stream_row(&self.pipeline.name).await? {
+                Some(Ok(row)) if row.discovery_owner.as_ref() == Some(&self.me) => self.row = row,
+                _ => return Err(Stop::NotOwner),
+            }
+            if self.row != next {
+                return Err(error.into());
+            }
+        }
         for gap in next.gaps.iter().skip(gaps_before) {
             self.pipeline.metrics.gaps.inc();
             tracing::error!(
@@ -257,23 +285,8 @@ impl Discovery {
                 gap.reason
             );
         }
-        let limit = self.deadline.borrow().since(self.shared.machine.now()).min(CALL_TIMEOUT);
-        next.revision += 1;
-        let result = self.shared.store.update_stream_row(&self.pipeline.name, &self.row, &next, limit).await;
-        match result {
-            Ok(()) => {
-                self.row = next;
-                Ok(())
-            }
-            Err(error) => {
-                // Its effect may have taken place: what is stored decides.
-                match self.shared.store.stream_row(&self.pipeline.name).await? {
-                    Some(Ok(row)) if row.discovery_owner.as_ref() == Some(&self.me) => self.row = row,
-                    _ => return Err(Stop::NotOwner),
-                }
-                if self.row == next { Ok(()) } else { Err(error.into()) }
-            }
-        }
+        self.row = next;
+        Ok(())
     }
 
     /// Adds what the listing has and the lease table lacks. True when every shard of the stream is finished.
@@ -296,29 +309,71 @@ impl Discovery {
                 row.parents.iter().filter(|parent| !row.parents_finished && listing.get(parent).is_none());
             parents.extend(unknown.map(|parent| (parent.clone(), key.shard.clone())));
         }
+        let latest = rows().filter(|(_, row)| row.as_ref().is_ok_and(|row| row.latest_from_ms.is_some()));
+        let latest = latest.map(|(key, _)| key.shard.clone()).collect();
+        let skipped = self.before_latest(listing, entry, &unfinished, latest).await?;
         for shard in listing.shards() {
             let key = ShardKey::new(&entry.label, &shard.id);
             if unfinished.contains(&key) || self.finished.contains_key(&key) {
                 continue;
             }
-            if self.add(stream, listing, shard, entry, &unfinished).await? {
+            if skipped.contains(&shard.id) {
+                self.add_skipped(&key, shard, self.shared.machine.wall_ms()).await?;
+            } else if self.add(stream, listing, shard, entry, &unfinished).await? {
                 unfinished.insert(key);
             }
             sweep.found = true;
         }
+        self.unlisted.retain(|key, _| key.label != entry.label || parents.contains_key(&key.shard));
         for (parent, child) in &parents {
             let key = ShardKey::new(&entry.label, parent);
             if !unfinished.contains(&key)
                 && !self.finished.contains_key(&key)
                 && !self.is_finished(&key).await?
             {
-                self.settle_missing(stream, &key, child, sweep).await?;
+                let is_skipped = skipped.contains(parent) || self.is_first_of_latest();
+                self.settle_missing(stream, &key, child, is_skipped, sweep).await?;
                 unfinished.insert(key);
             }
         }
         self.forget_finished(listing, entry, &parents).await?;
         sweep.busy |= !unfinished.is_empty();
         Ok(unfinished.is_empty())
+    }
+
+    /// The very first listing, with `start = "latest"`.
+    fn is_first_of_latest(&self) -> bool {
+        !self.row.initialized && self.pipeline.settings.source.start == Start::Latest
+    }
+
+    /// `start = "latest"`: ancestors, listed late, of shards that are done or were entered at their latest (`entered`).
+    /// They lie before the start; read now, their changes would come after those of their children (P2).
+    async fn before_latest(
+        &mut self,
+        listing: &Listing,
+        entry: &StreamEntry,
+        unfinished: &BTreeSet<ShardKey>,
+        mut entered: Vec<ShardId>,
+    ) -> Result<BTreeSet<ShardId>, ApiError> {
+        let mut before = BTreeSet::new();
+        if self.pipeline.settings.source.start != Start::Latest {
+            return Ok(before);
+        }
+        for shard in listing.shards() {
+            let key = ShardKey::new(&entry.label, &shard.id);
+            let is_known = unfinished.contains(&key);
+            if !is_known && (self.finished.contains_key(&key) || self.is_finished(&key).await?) {
+                entered.push(shard.id.clone());
+            }
+        }
+        while let Some(shard) = entered.pop() {
+            if let Some(parent) = listing.get(&shard).and_then(|shard| shard.parent.clone())
+                && before.insert(parent.clone())
+            {
+                entered.push(parent);
+            }
+        }
+        Ok(before)
     }
 
     async fn is_finished(&mut self, key: &ShardKey) -> Result<bool, ApiError> {
@@ -342,7 +397,7 @@ impl Discovery {
         let wall_ms = self.shared.machine.wall_ms();
         let parent = shard.parent.as_ref().map(|parent| ShardKey::new(&entry.label, parent));
         let parent_unfinished = parent.as_ref().is_some_and(|parent| unfinished.contains(parent));
-        let first_listing = !self.row.initialized && self.pipeline.settings.source.start == Start::Latest;
+        let first_listing = self.is_first_of_latest();
         // A shard behind one that an interrupted first start already entered is read whole, or there would be a hole.
         if first_listing && !parent_unfinished {
             if listing.is_closed(shard) || entry.drained {
@@ -354,7 +409,7 @@ impl Discovery {
             Some(parent) => self.finished.contains_key(parent),
             None => true,
         };
-        self.create(&key, new_shard_row(shard, parents_finished, wall_ms)).await
+        self.create(&key, self.new_row(shard, parents_finished, wall_ms)).await
     }
 
     /// `start = "latest"`: a shard that was closed before the first start.
@@ -367,7 +422,12 @@ impl Discovery {
         let parents = shard.parent.clone().into_iter().collect();
         let row =
             FinishedRow { checkpoint: shard.ending.clone(), finished_at_ms: wall_ms, parents, gaps: vec![] };
-        match self.shared.store.create_finished(&self.pipeline.name, key, &row).await {
+        match self
+            .shared
+            .store
+            .create_finished(&self.pipeline.name, key, &row, self.row.discovery_epoch)
+            .await
+        {
             Ok(()) => {
                 self.finished.insert(key.clone(), self.shared.machine.wall_ms());
                 Ok(false)
@@ -393,10 +453,20 @@ impl Discovery {
         self.create(key, row).await
     }
 
-    async fn create(&mut self, key: &ShardKey, row: crate::lease::row::ShardRow) -> Result<bool, ApiError> {
-        match self.shared.store.create_shard(&self.pipeline.name, key, &row).await {
+    /// What retention had passed at the very first listing is before our time; later it is a possible gap.
+    fn new_row(&self, shard: &ListedShard, parents_finished: bool, wall_ms: u64) -> ShardRow {
+        if self.row.initialized {
+            late_shard_row(shard, parents_finished, wall_ms)
+        } else {
+            new_shard_row(shard, parents_finished, wall_ms)
+        }
+    }
+
+    async fn create(&mut self, key: &ShardKey, row: ShardRow) -> Result<bool, ApiError> {
+        match self.shared.store.create_shard(&self.pipeline.name, key, &row, self.row.discovery_epoch).await {
             Ok(()) => {
                 tracing::info!(pipeline = &*self.pipeline.name, shard = %key, "a new shard");
+                say_gaps(&self.pipeline, key, &row.gaps);
                 Ok(true)
             }
             Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(!self.is_finished(key).await?),
@@ -423,13 +493,13 @@ impl Discovery {
         stream: &StreamArn,
         key: &ShardKey,
         child: &ShardId,
+        is_skipped: bool,
         sweep: &mut Sweep,
     ) -> Result<(), ApiError> {
         let listed = ListedShard { id: key.shard.clone(), parent: None, starting: None, ending: None };
         let wall_ms = self.shared.machine.wall_ms();
-        // At the first start with `latest` there is nothing to want from a parent.
-        let skipped = !self.row.initialized && self.pipeline.settings.source.start == Start::Latest;
-        if skipped {
+        // Before the start with `latest` there is nothing to want from a parent.
+        if is_skipped {
             self.add_skipped(key, &listed, wall_ms).await?;
             return Ok(());
         }
@@ -437,7 +507,12 @@ impl Discovery {
             match self.iterator(stream, &key.shard, &IteratorPosition::TrimHorizon).await {
                 Ok(_) => {
                     self.gone.remove(key);
-                    self.create(key, new_shard_row(&listed, true, wall_ms)).await?;
+                    if let Some(moment) = self.await_listing(key, lineage::is_old(child, wall_ms)) {
+                        sweep.ask_again(moment);
+                        return Ok(());
+                    }
+                    self.unlisted.remove(key);
+                    self.create(key, self.new_row(&listed, true, wall_ms)).await?;
                     sweep.found = true;
                     return Ok(());
                 }
@@ -450,7 +525,7 @@ impl Discovery {
                 Gone::Yes => break,
                 Gone::AskAgain(moment) if moment <= now => {}
                 Gone::AskAgain(moment) => {
-                    sweep.again = Some(sweep.again.map_or(moment, |again| again.min(moment)));
+                    sweep.ask_again(moment);
                     return Ok(());
                 }
             }
@@ -459,6 +534,17 @@ impl Discovery {
         self.finish_gone(key, wall_ms).await?;
         sweep.found = true;
         Ok(())
+    }
+
+    /// A shard that can be read but is not listed: the next listing will show it, with its own parent, which comes first
+    /// (P3). `None` once it was awaited long enough: one more listing, and a minute unless its child is older.
+    fn await_listing(&mut self, key: &ShardKey, has_old_child: bool) -> Option<MonoTime> {
+        let now = self.shared.machine.now();
+        let Some(since) = self.unlisted.get(key).copied() else {
+            self.unlisted.insert(key.clone(), now);
+            return Some(if has_old_child { now } else { now + GONE_AFTER });
+        };
+        (!has_old_child && now.since(since) < GONE_AFTER).then(|| since + GONE_AFTER)
     }
 
     /// Before the first listing was stored, what is gone is simply before our time; later it is a possible gap.
@@ -470,12 +556,14 @@ impl Discovery {
             noticed_at_ms: wall_ms,
         };
         let gaps: Vec<Gap> = self.row.initialized.then_some(gap).into_iter().collect();
-        if !gaps.is_empty() {
-            self.pipeline.metrics.gaps.inc();
-            tracing::error!(pipeline = &*self.pipeline.name, shard = %key, "changes may be missing: the shard was gone before it was first seen");
-        }
+        say_gaps(&self.pipeline, key, &gaps);
         let row = FinishedRow { checkpoint: None, finished_at_ms: wall_ms, parents: vec![], gaps };
-        match self.shared.store.create_finished(&self.pipeline.name, key, &row).await {
+        match self
+            .shared
+            .store
+            .create_finished(&self.pipeline.name, key, &row, self.row.discovery_epoch)
+            .await
+        {
             Ok(()) => {
                 self.finished.insert(key.clone(), self.shared.machine.wall_ms());
                 Ok(())

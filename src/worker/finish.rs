@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::held::Held;
-use super::pipeline::READ_TIMEOUT;
-use super::shard::{ShardEnd, ShardTask};
+use super::pipeline::{Pipeline, READ_TIMEOUT};
+use super::shard::{RETENTION_MS, ShardEnd, ShardTask};
 use crate::error::{ApiError, ErrorKind};
-use crate::lease::row::{FinishedRow, ShardKey, ShardRow, ShardState};
+use crate::lease::row::{FinishedRow, Gap, ShardKey, ShardRow, ShardState};
 use crate::machine::{MonoTime, timeout};
 use crate::ops::repeats::Repeats;
 use crate::retry::Retry;
@@ -29,6 +29,31 @@ pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64) 
         last_change_at_ms: None,
         latest_from_ms: None,
         discovered_at_ms: wall_ms,
+    }
+}
+
+/// The row of a shard discovered after the first listing. One that was opened longer ago than changes are kept may have
+/// lost its first ones before anybody knew of it: that is noted (P7).
+pub fn late_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64) -> ShardRow {
+    let mut row = new_shard_row(shard, parents_finished, wall_ms);
+    if shard.id.created_ms().is_some_and(|created| created.saturating_add(RETENTION_MS) <= wall_ms) {
+        row.gaps.push(Gap {
+            reason:
+                "the shard was discovered later than the stream's retention of 24 hours after it was opened"
+                    .to_owned(),
+            from: None,
+            to: None,
+            noticed_at_ms: wall_ms,
+        });
+    }
+    row
+}
+
+/// Says and counts the gaps that a row was made with.
+pub fn say_gaps(pipeline: &Pipeline, key: &ShardKey, gaps: &[Gap]) {
+    for gap in gaps {
+        pipeline.metrics.gaps.inc();
+        tracing::error!(pipeline = &*pipeline.name, shard = %key, "changes may be missing: {}", gap.reason);
     }
 }
 
@@ -55,10 +80,10 @@ pub async fn finish(task: &ShardTask, held: &mut Held) -> ShardEnd {
         };
         let store = &held.store;
         match store.finish(&held.pipeline, &held.key, &row, &finished, &children, limit).await {
-            Ok(()) => return finished_now(task, children.len()),
+            Ok(()) => return finished_now(task, &children),
             Err(error) if error.kind == ErrorKind::ConditionFailed => {
                 match after_conflict(held, &mut children).await {
-                    Ok(Conflict::Finished) => return finished_now(task, children.len()),
+                    Ok(Conflict::Finished) => return finished_now(task, &children),
                     Ok(Conflict::Lost) => return ShardEnd::Lost,
                     Ok(Conflict::KnownChildren) => continue,
                     Err(error) => note(task, &mut failures, &error),
@@ -70,7 +95,9 @@ pub async fn finish(task: &ShardTask, held: &mut Held) -> ShardEnd {
     }
 }
 
-fn finished_now(task: &ShardTask, children: usize) -> ShardEnd {
+fn finished_now(task: &ShardTask, children: &[(ShardKey, ShardRow)]) -> ShardEnd {
+    children.iter().for_each(|(key, row)| say_gaps(&task.pipeline, key, &row.gaps));
+    let children = children.len();
     tracing::info!(pipeline = &*task.pipeline.name, shard = %task.key, children, "the shard is finished");
     ShardEnd::Finished
 }
@@ -133,7 +160,7 @@ async fn children(task: &ShardTask) -> Vec<(ShardKey, ShardRow)> {
         .filter(|shard| shard.parent.as_ref() == Some(&task.key.shard))
         // Two writes a child, and DynamoDB takes 100 in a transaction.
         .take(40)
-        .map(|shard| (ShardKey::new(&task.key.label, &shard.id), new_shard_row(shard, true, wall_ms)))
+        .map(|shard| (ShardKey::new(&task.key.label, &shard.id), late_shard_row(shard, true, wall_ms)))
         .collect()
 }
 

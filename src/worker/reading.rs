@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -14,7 +13,7 @@ use crate::delivery::sink::PutEntry;
 use crate::delivery::writer::{Feeder, Submission};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::Gap;
-use crate::machine::{Machine, sleep_until, timeout};
+use crate::machine::{sleep_until, timeout};
 use crate::ops::repeats::Repeats;
 use crate::record::envelope::Encoder;
 use crate::stream::SequenceNumber;
@@ -30,8 +29,9 @@ const CHANGE_OVERHEAD_BYTES: usize = 256;
 /// more, but each still holds its place.
 const MAX_OPEN_CHANGES: u64 = 20_000;
 
-/// How often a long wait shows that it is one.
-const TOUCH_EVERY: Duration = Duration::from_secs(10);
+/// In place of a moment: the shard waits for something that may take any time (memory, Kinesis, a turn at the listings,
+/// an operator), and is not stuck.
+pub const AT_REST: u64 = u64::MAX;
 
 /// What the shard's lease must hear.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub struct Reading {
     pub last_read: Option<SequenceNumber>,
     /// A gap was noted and no change has been read since.
     pub in_gap: bool,
-    /// When this loop last moved, on the machine's clock in milliseconds.
+    /// When this loop last moved, on the machine's clock in milliseconds; [`AT_REST`] while it waits with good reason.
     pub touched_ms: Arc<AtomicU64>,
     budget: Budget,
     gone: GoneTest,
@@ -121,11 +121,12 @@ impl Reading {
     /// Reads until the lease must hear of something.
     pub async fn next(mut self) -> (Self, Event) {
         loop {
+            self.moves();
             let now = self.shared.machine.now();
-            self.touched_ms.store(now.as_millis(), Ordering::Release);
             let event = match self.reader.next(now) {
                 Next::Ended => Some(Event::Ended),
                 Next::Wait(until) => {
+                    self.rests();
                     sleep_until(&*self.shared.machine, until).await;
                     None
                 }
@@ -136,6 +137,14 @@ impl Reading {
                 return (self, event);
             }
         }
+    }
+
+    fn moves(&self) {
+        self.touched_ms.store(self.shared.machine.now().as_millis(), Ordering::Release);
+    }
+
+    fn rests(&self) {
+        self.touched_ms.store(AT_REST, Ordering::Release);
     }
 
     async fn get_iterator(&mut self, position: &IteratorPosition) -> Option<Event> {
@@ -154,17 +163,14 @@ impl Reading {
 
     async fn get_records(&mut self, iterator: &str) -> Option<Event> {
         const API: &str = "GetRecords";
-        let (shared, budget) = (Arc::clone(&self.shared), self.budget.clone());
-        let (machine, touched_ms) = (Arc::clone(&shared.machine), Arc::clone(&self.touched_ms));
-        // Waiting for room is no standstill, however long it takes.
-        let room = async {
-            self.feeder.fewer_than(MAX_OPEN_CHANGES).await;
-            budget.reserve(PAGE_BYTES).await
-        };
-        let reservation = touching(&*machine, &touched_ms, room).await;
+        self.rests();
+        self.feeder.fewer_than(MAX_OPEN_CHANGES).await;
+        let reservation = self.budget.reserve(PAGE_BYTES).await;
+        let machine = Arc::clone(&self.shared.machine);
         let answer = {
             // The semaphore is never closed.
             let _turn = self.shared.get_records.acquire().await;
+            self.moves();
             self.reader.called(machine.now());
             self.pipeline.metrics.get_records_calls.inc();
             timeout(&*machine, READ_TIMEOUT, self.pipeline.source.get_records(iterator)).await
@@ -278,8 +284,10 @@ impl Reading {
 
     /// A complete listing of the stream; `None` when it could not be had (the reader tries again by itself).
     async fn list(&mut self) -> Option<Listing> {
-        let listing = self.pipeline.list(&self.shared, &self.stream);
-        match touching(&*self.shared.machine, &self.touched_ms, listing).await {
+        self.rests();
+        let listing = self.pipeline.list(&self.shared, &self.stream).await;
+        self.moves();
+        match listing {
             Ok(listing) => Some(listing),
             Err(error) => {
                 self.pipeline.failed(&error);
@@ -352,17 +360,6 @@ impl Reading {
                     .to_owned(),
             )),
             Gone::Yes => Some(Event::Gone(self.gap_from_here("the shard is gone before it was read to its end"))),
-        }
-    }
-}
-
-/// Waits for the future and shows meanwhile that the loop is alive.
-async fn touching<T>(machine: &dyn Machine, touched_ms: &AtomicU64, future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    loop {
-        touched_ms.store(machine.now().as_millis(), Ordering::Release);
-        if let Some(value) = timeout(machine, TOUCH_EVERY, &mut future).await {
-            return value;
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::finish;
 use super::held::Held;
 use super::pipeline::{Pipeline, Shared};
-use super::reading::{Event, Reading, Start};
+use super::reading::{AT_REST, Event, Reading, Start};
 use crate::delivery::lanes::ShardSlot;
 use crate::delivery::writer::{ShardInlet, WriterHandle};
 use crate::error::{ApiError, ErrorKind};
@@ -23,7 +23,7 @@ use crate::retry::Retry;
 use crate::stream::arn::StreamArn;
 
 /// A row without a checkpoint whose shard was discovered longer ago than this may have lost its first changes.
-const RETENTION_MS: u64 = 24 * 3_600 * 1_000;
+pub const RETENTION_MS: u64 = 24 * 3_600 * 1_000;
 
 /// How a shard's task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct ShardTask {
     pub slot: ShardSlot,
     /// Set once: drain, and be done by that moment.
     pub stop: watch::Receiver<Option<MonoTime>>,
-    /// When reading last moved, on the machine's clock in milliseconds.
+    /// When reading last moved, on the machine's clock in milliseconds, or [`AT_REST`].
     pub touched_ms: Arc<AtomicU64>,
 }
 
@@ -140,11 +140,13 @@ impl Run {
         let machine = Arc::clone(&self.task.shared.machine);
         loop {
             self.absorb_progress();
+            if self.reading.is_none() {
+                self.task.touched_ms.store(AT_REST, Ordering::Release);
+            }
             if let Some(end) = self.end_of_phase().await {
                 return end;
             }
             self.save_if_due();
-            self.touch();
             let wake = self.wake();
             tokio::select! {
                 biased;
@@ -276,13 +278,6 @@ impl Run {
         self.checkpoint_due = self.task.shared.machine.now();
         if !matches!(self.phase, Phase::Draining(_)) {
             self.phase = Phase::Halted;
-        }
-    }
-
-    /// While nothing is read there is nothing to be stuck.
-    fn touch(&self) {
-        if self.reading.is_none() {
-            self.task.touched_ms.store(u64::MAX, Ordering::Release);
         }
     }
 

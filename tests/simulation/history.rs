@@ -1,0 +1,156 @@
+//! The history: what happened outside of the workers, in order. The oracle judges it, a failing run prints it, and the
+//! same-seed test compares it byte for byte. Nothing in it comes from a worker's inside.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A stream sequence number.
+pub type Seq = u128;
+/// A shard: `table:label#shard`.
+pub type Shard = Arc<str>;
+/// An item: `table/partition key/sort key`.
+pub type Item = Arc<str>;
+/// A process: `worker id/how many-th start`; `world` for what no process did.
+pub type Who = Arc<str>;
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Since the world's beginning.
+    pub at_ms: u64,
+    pub who: Who,
+    pub event: Event,
+}
+
+/// A noted gap, as a row holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gap {
+    /// The last position carried before it; `None`: the beginning.
+    pub from: Option<Seq>,
+    /// The first carried behind it; `None`: the end.
+    pub to: Option<Seq>,
+}
+
+/// A shard's row after a write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lease {
+    /// `id/incarnation`.
+    pub owner: Option<String>,
+    pub epoch: u64,
+    pub revision: u64,
+    pub checkpoint: Option<Seq>,
+    pub gaps: Vec<Gap>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A shard of the table's stream was opened.
+    Opened { shard: Shard, parent: Option<Shard> },
+    /// It takes no more changes.
+    Closed { shard: Shard },
+    /// A change was written to the table and stands in its stream.
+    Written { shard: Shard, seq: Seq, item: Item },
+    /// Retention passed all changes of the shard up to this one.
+    Trimmed { shard: Shard, through: Seq },
+    /// Retention passed the whole shard: no listing has it any more.
+    Vanished { shard: Shard },
+    /// Records of a shard were served.
+    Read { shard: Shard, first: Option<Seq>, count: usize },
+    /// A PutRecords request was sent: each record's stream shard, partition key and change.
+    Put { sink: Arc<str>, records: Vec<(Shard, Arc<str>, Seq)> },
+    /// Kinesis has a record.
+    Stored { shard: Shard, seq: Seq, item: Item, place: String },
+    /// A shard's row was written (`None`: deleted).
+    Lease { shard: Shard, row: Option<Lease> },
+    /// A shard was stored as finished.
+    Finished { shard: Shard, checkpoint: Option<Seq>, gaps: Vec<Gap> },
+    /// Its finished row was deleted.
+    Forgotten { shard: Shard },
+    /// A session row was written (`None`: deleted). The incarnation as in [`Lease::owner`].
+    Session { id: String, row: Option<(String, u64)> },
+    /// A table's stream row was written.
+    Stream { table: Arc<str>, initialized: bool, gaps: Vec<(String, String)> },
+    /// Bytes of changes that the process holds, and may hold.
+    Memory { used: usize, limit: usize },
+    /// A process began or ended (killed, stopped, failed).
+    Process { runs: bool, how: String },
+    /// A task panicked.
+    Panicked(String),
+    /// A row of the lease table was written that does not read.
+    Unreadable(String),
+    /// Anything else that a reader of the timeline wants to know.
+    Note(String),
+    /// From here on nothing fails any more.
+    FaultsOver,
+    /// All is delivered and every open shard has a living owner.
+    Settled,
+    /// A call and what became of it.
+    Call { api: &'static str, what: String, outcome: String },
+}
+
+/// All events of a run.
+#[derive(Debug, Default)]
+pub struct History(Vec<Entry>);
+
+impl History {
+    pub fn push(&mut self, entry: Entry) {
+        self.0.push(entry);
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>10}.{:03}  {:<8} ", self.at_ms / 1_000, self.at_ms % 1_000, self.who)?;
+        match &self.event {
+            Event::Opened { shard, parent: Some(parent) } => write!(f, "opened    {shard} child of {parent}"),
+            Event::Opened { shard, parent: None } => write!(f, "opened    {shard}"),
+            Event::Closed { shard } => write!(f, "closed    {shard}"),
+            Event::Written { shard, seq, item } => write!(f, "written   {shard} {seq} {item}"),
+            Event::Trimmed { shard, through } => write!(f, "trimmed   {shard} through {through}"),
+            Event::Vanished { shard } => write!(f, "vanished  {shard}"),
+            Event::Read { shard, first, count } => write!(f, "read      {shard} {count} from {first:?}"),
+            Event::Put { sink, records } => {
+                write!(f, "put       {sink} {}:", records.len())?;
+                records.iter().try_for_each(|(_, key, seq)| write!(f, " {key}@{seq}"))
+            }
+            Event::Stored { shard, seq, item, place } => {
+                write!(f, "stored    {shard} {seq} {item} at {place}")
+            }
+            Event::Lease { shard, row: None } => write!(f, "lease     {shard} deleted"),
+            Event::Lease { shard, row: Some(row) } => write!(
+                f,
+                "lease     {shard} owner {} epoch {} revision {} checkpoint {:?} gaps {:?}",
+                row.owner.as_deref().unwrap_or("none"),
+                row.epoch,
+                row.revision,
+                row.checkpoint,
+                row.gaps
+            ),
+            Event::Finished { shard, checkpoint, gaps } => {
+                write!(f, "finished  {shard} checkpoint {checkpoint:?} gaps {gaps:?}")
+            }
+            Event::Forgotten { shard } => write!(f, "forgotten {shard}"),
+            Event::Session { id, row: None } => write!(f, "session   {id} deleted"),
+            Event::Session { id, row: Some((incarnation, counter)) } => {
+                write!(f, "session   {id} {incarnation} counter {counter}")
+            }
+            Event::Stream { table, initialized, gaps } => {
+                write!(f, "stream    {table} initialized {initialized} gaps {gaps:?}")
+            }
+            Event::Memory { used, limit } => write!(f, "memory    {used} of {limit}"),
+            Event::Process { runs: true, how } => write!(f, "started   {how}"),
+            Event::Process { runs: false, how } => write!(f, "ended     {how}"),
+            Event::Panicked(text) => write!(f, "PANICKED  {text}"),
+            Event::Unreadable(text) => write!(f, "UNREADABLE {text}"),
+            Event::Note(note) => write!(f, "note      {note}"),
+            Event::FaultsOver => write!(f, "note      no more faults from here on"),
+            Event::Settled => write!(f, "note      everything is delivered and owned"),
+            Event::Call { api, what, outcome } => write!(f, "call      {api} {what}: {outcome}"),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The oracle itself: it accepts a good history and rejects bad ones, hand-made, one for each rule.
+
+use crate::history::{Entry, Event, Gap, Lease};
+use crate::oracle::{Oracle, Rule, Violation};
+
+const PARENT: &str = "t:1#p";
+const CHILD: &str = "t:1#c";
+
+/// Judges events, a second apart, and what is lost at the end.
+fn judge(events: Vec<Event>) -> Result<(), Violation> {
+    let mut oracle = Oracle::default();
+    for (second, event) in (1..).zip(events) {
+        oracle.see(&Entry { at_ms: second * 1_000, who: "w/0".into(), event })?;
+    }
+    oracle.lost()
+}
+
+fn rule(events: Vec<Event>) -> Option<Rule> {
+    judge(events).err().map(|violation| violation.rule)
+}
+
+fn opened(shard: &str, parent: Option<&str>) -> Event {
+    Event::Opened { shard: shard.into(), parent: parent.map(Into::into) }
+}
+
+fn written(shard: &str, seq: u128, item: &str) -> Event {
+    Event::Written { shard: shard.into(), seq, item: item.into() }
+}
+
+fn stored(shard: &str, seq: u128, item: &str) -> Event {
+    Event::Stored { shard: shard.into(), seq, item: item.into(), place: String::new() }
+}
+
+fn session(incarnation: &str) -> Event {
+    let id = incarnation.split('/').next().unwrap_or_default().to_owned();
+    Event::Session { id, row: Some((incarnation.into(), 1)) }
+}
+
+fn lease(owner: &str, epoch: u64, revision: u64, checkpoint: Option<u128>) -> Event {
+    let row = Lease { owner: Some(owner.into()), epoch, revision, checkpoint, gaps: vec![] };
+    Event::Lease { shard: PARENT.into(), row: Some(row) }
+}
+
+fn finished(shard: &str, checkpoint: Option<u128>) -> Event {
+    Event::Finished { shard: shard.into(), checkpoint, gaps: vec![] }
+}
+
+fn put(records: &[(&str, u128)]) -> Event {
+    let records = records.iter().map(|(key, seq)| (PARENT.into(), (*key).into(), *seq)).collect();
+    Event::Put { sink: "k".into(), records }
+}
+
+fn read(shard: &str) -> Event {
+    Event::Read { shard: shard.into(), first: None, count: 0 }
+}
+
+/// A parent with two changes of one item, and the session that reads it.
+fn begun() -> Vec<Event> {
+    let initialized = Event::Stream { table: "t".into(), initialized: true, gaps: vec![] };
+    let shard = opened(PARENT, None);
+    vec![
+        initialized,
+        session("w/a"),
+        shard,
+        written(PARENT, 1, "i"),
+        written(PARENT, 2, "i"),
+        lease("w/a", 1, 1, None),
+    ]
+}
+
+fn after_begun(events: Vec<Event>) -> Option<Rule> {
+    rule(begun().into_iter().chain(events).collect())
+}
+
+#[test]
+fn a_good_history_is_accepted() {
+    let closed = Event::Closed { shard: PARENT.into() };
+    let good = vec![
+        put(&[("k", 1)]),
+        stored(PARENT, 1, "i"),
+        stored(PARENT, 1, "i"),
+        put(&[("k", 2)]),
+        stored(PARENT, 2, "i"),
+        lease("w/a", 1, 2, Some(2)),
+        closed,
+        opened(CHILD, Some(PARENT)),
+        written(CHILD, 3, "i"),
+        finished(PARENT, Some(2)),
+        read(CHILD),
+        stored(CHILD, 3, "i"),
+    ];
+    assert_eq!(after_begun(good), None);
+}
+
+#[test]
+fn a_change_that_never_arrives_is_a_loss() {
+    assert_eq!(after_begun(vec![stored(PARENT, 1, "i")]), Some(Rule::Loss));
+}
+
+#[test]
+fn a_checkpoint_ahead_of_kinesis_is_a_loss() {
+    assert_eq!(after_begun(vec![lease("w/a", 1, 2, Some(1))]), Some(Rule::Loss));
+    let behind_a_hole = vec![stored(PARENT, 2, "j"), lease("w/a", 1, 2, Some(2))];
+    assert_eq!(after_begun(behind_a_hole), Some(Rule::Loss));
+}
+
+#[test]
+fn finishing_a_shard_too_early_is_a_loss() {
+    let closed = Event::Closed { shard: PARENT.into() };
+    assert_eq!(
+        after_begun(vec![closed, stored(PARENT, 1, "i"), finished(PARENT, Some(1))]),
+        Some(Rule::Loss)
+    );
+    let open = vec![stored(PARENT, 1, "i"), stored(PARENT, 2, "i"), finished(PARENT, Some(2))];
+    assert_eq!(after_begun(open), Some(Rule::Loss));
+}
+
+#[test]
+fn what_retention_took_must_be_noted() {
+    let trimmed = || Event::Trimmed { shard: PARENT.into(), through: 2 };
+    assert_eq!(after_begun(vec![trimmed()]), Some(Rule::Loss));
+    let row = Lease {
+        owner: Some("w/a".into()),
+        epoch: 1,
+        revision: 2,
+        checkpoint: None,
+        gaps: vec![Gap { from: None, to: None }],
+    };
+    let noted = || Event::Lease { shard: PARENT.into(), row: Some(row.clone()) };
+    assert_eq!(after_begun(vec![trimmed(), noted()]), None);
+    assert_eq!(after_begun(vec![noted()]), Some(Rule::FalseGap));
+}
+
+#[test]
+fn a_later_change_first_is_out_of_order() {
+    assert_eq!(after_begun(vec![stored(PARENT, 2, "i"), stored(PARENT, 1, "i")]), Some(Rule::Order));
+}
+
+#[test]
+fn a_lane_twice_in_one_call_is_rejected() {
+    assert_eq!(after_begun(vec![put(&[("k", 1), ("k", 2)])]), Some(Rule::LaneTwice));
+}
+
+#[test]
+fn a_child_before_its_parent_breaks_the_lineage() {
+    let child = || vec![opened(CHILD, Some(PARENT)), written(CHILD, 3, "j")];
+    let reading = child().into_iter().chain([read(CHILD)]).collect();
+    assert_eq!(after_begun(reading), Some(Rule::Lineage));
+    let delivering = child().into_iter().chain([stored(PARENT, 1, "i"), stored(CHILD, 3, "j")]).collect();
+    assert_eq!(after_begun(delivering), Some(Rule::Lineage));
+}
+
+#[test]
+fn a_later_stream_before_an_earlier_one_breaks_the_lineage() {
+    let later = vec![opened("t:2#x", None), written("t:2#x", 3, "j"), stored("t:2#x", 3, "j")];
+    assert_eq!(after_begun(later), Some(Rule::Lineage));
+}
+
+#[test]
+fn two_owners_of_one_epoch_break_the_fence() {
+    let gone = Event::Session { id: "w".into(), row: None };
+    let two = vec![gone, session("x/b"), lease("x/b", 1, 2, None)];
+    assert_eq!(after_begun(two), Some(Rule::Fencing));
+}
+
+#[test]
+fn taking_from_the_living_breaks_the_fence() {
+    assert_eq!(after_begun(vec![session("x/b"), lease("x/b", 2, 2, None)]), Some(Rule::Fencing));
+}
+
+#[test]
+fn sending_without_a_session_breaks_the_fence() {
+    let gone = Event::Session { id: "w".into(), row: None };
+    assert_eq!(after_begun(vec![gone, put(&[("k", 1)])]), Some(Rule::Fencing));
+}
+
+#[test]
+fn too_much_memory_is_rejected() {
+    assert_eq!(after_begun(vec![Event::Memory { used: 11, limit: 10 }]), Some(Rule::Memory));
+}
+
+#[test]
+fn nothing_moves_back() {
+    let delivered = || vec![stored(PARENT, 1, "i"), stored(PARENT, 2, "i"), lease("w/a", 1, 2, Some(2))];
+    for back in [
+        lease("w/a", 1, 3, Some(1)),
+        lease("w/a", 1, 3, None),
+        lease("w/a", 1, 2, Some(2)),
+        lease("w/a", 0, 3, Some(2)),
+    ] {
+        let events = delivered().into_iter().chain([back]).collect();
+        assert_eq!(after_begun(events), Some(Rule::Backwards));
+    }
+}
+
+#[test]
+fn not_settling_in_time_is_rejected() {
+    let waiting = (0..400).map(|_| Event::Note("still waiting".into()));
+    let events = std::iter::once(Event::FaultsOver).chain(waiting);
+    assert_eq!(after_begun(events.collect()), Some(Rule::Liveness));
+}
+
+#[test]
+fn a_panic_and_a_row_that_does_not_read_are_rejected() {
+    assert_eq!(after_begun(vec![Event::Panicked("oh".into())]), Some(Rule::Panic));
+    assert_eq!(after_begun(vec![Event::Unreadable("a row".into())]), Some(Rule::BadRow));
+}

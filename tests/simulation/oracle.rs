@@ -1,0 +1,471 @@
+//! The oracle: reads a history, event by event, and says which promise it breaks. It knows nothing of the workers but
+//! what an onlooker sees: the table's changes, Kinesis' records, the lease table's rows, and who was running.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::history::{Entry, Event, Gap, Item, Lease, Seq, Shard, Who};
+
+/// Which promise was broken, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Violation {
+    pub rule: Rule,
+    pub what: String,
+}
+
+/// The rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// P1: a change never arrived and no gap accounts for it, or a checkpoint passed a change that Kinesis has not.
+    Loss,
+    /// P2: an item's first deliveries are out of order.
+    Order,
+    /// P2: one PutRecords call held a lane twice.
+    LaneTwice,
+    /// P3: a child was read, or a change of it delivered, before its parent was done.
+    Lineage,
+    /// P4: two owners in one epoch, a lease taken from the living, or a record sent without a living session.
+    Fencing,
+    /// P5: more in memory than allowed.
+    Memory,
+    /// P6: a checkpoint, epoch or revision moved back.
+    Backwards,
+    /// P7: a gap was noted where retention had not passed.
+    FalseGap,
+    /// Not settled within the time allowed after the last fault.
+    Liveness,
+    /// A task panicked.
+    Panic,
+    /// A row is written that no onlooker can read.
+    BadRow,
+}
+
+/// How long changes are kept.
+const RETENTION_MS: u64 = 24 * 3_600 * 1_000;
+/// How far a worker's wall clock may be ahead of the world's.
+const CLOCKS_APART_MS: u64 = 2_000;
+
+#[derive(Debug)]
+struct Change {
+    seq: Seq,
+    item: Item,
+    written_ms: u64,
+    /// When retention passed it.
+    trimmed_ms: Option<u64>,
+    /// Kinesis has it, or nobody can have it any more.
+    done: bool,
+}
+
+#[derive(Debug, Default)]
+struct ShardState {
+    table: String,
+    label: String,
+    parent: Option<Shard>,
+    opened_ms: u64,
+    closed: bool,
+    vanished: bool,
+    /// In stream order.
+    changes: Vec<Change>,
+    /// How many of the first are done.
+    done: usize,
+    trimmed_through: Option<Seq>,
+    lease: Option<Lease>,
+    /// When the lease was last written.
+    leased_ms: u64,
+    finished: bool,
+    /// Every gap that its rows ever noted.
+    gaps: Vec<Gap>,
+    owners: BTreeMap<u64, String>,
+}
+
+/// What the oracle has seen so far.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    shards: BTreeMap<Shard, ShardState>,
+    /// Each item's last first delivery.
+    items: BTreeMap<Item, Seq>,
+    delivered: BTreeSet<(Arc<str>, Seq)>,
+    sessions: BTreeMap<String, String>,
+    /// Which process wrote a session: its incarnation.
+    session_of: BTreeMap<Who, String>,
+    running: BTreeSet<Who>,
+    /// When each table's first listing was stored: `start = "latest"` may leave out what is older.
+    initialized_ms: BTreeMap<String, u64>,
+    /// The gaps between streams that each table's row notes: from this label to that one.
+    stream_gaps: BTreeMap<String, Vec<(String, String)>>,
+    /// The tables that are read from `latest`.
+    pub latest: BTreeSet<String>,
+    settle_by_ms: Option<u64>,
+    pub settled: bool,
+}
+
+type Verdict = Result<(), Violation>;
+
+fn broken(rule: Rule, what: String) -> Verdict {
+    Err(Violation { rule, what })
+}
+
+fn covers(gap: &Gap, seq: Seq) -> bool {
+    gap.from.is_none_or(|from| from < seq) && gap.to.is_none_or(|to| seq < to)
+}
+
+impl ShardState {
+    fn advance(&mut self) {
+        while self.changes.get(self.done).is_some_and(|change| change.done) {
+            self.done += 1;
+        }
+    }
+}
+
+impl Oracle {
+    /// Judges the next event.
+    pub fn see(&mut self, entry: &Entry) -> Verdict {
+        let (at, who) = (entry.at_ms, &entry.who);
+        match &entry.event {
+            Event::Opened { shard, parent } => self.opened(shard, parent.clone(), at),
+            Event::Closed { shard } => self.shard(shard).closed = true,
+            Event::Written { shard, seq, item } => {
+                let (seq, item) = (*seq, item.clone());
+                let change = Change { seq, item, written_ms: at, trimmed_ms: None, done: false };
+                self.shard(shard).changes.push(change);
+            }
+            Event::Trimmed { shard, through } => self.trimmed(shard, *through, at),
+            Event::Vanished { shard } => self.shard(shard).vanished = true,
+            Event::Read { shard, .. } => return self.read(shard),
+            Event::Put { records, .. } => return self.put(who, records),
+            Event::Stored { shard, seq, item, .. } => return self.stored(shard, *seq, item),
+            Event::Lease { shard, row } => return self.lease(who, shard, row.as_ref(), at),
+            Event::Finished { shard, checkpoint, gaps } => {
+                return self.finished(shard, *checkpoint, gaps, at);
+            }
+            Event::Forgotten { .. } | Event::Note(_) => {}
+            Event::Session { id, row } => self.session(who, id, row.as_ref()),
+            Event::Stream { table, initialized, gaps } => {
+                self.stream_gaps.insert(table.to_string(), gaps.clone());
+                if *initialized {
+                    self.initialized_ms.entry(table.to_string()).or_insert(at);
+                }
+            }
+            Event::Memory { used, limit } if used > limit => {
+                return broken(Rule::Memory, format!("{who} holds {used} bytes of {limit}"));
+            }
+            Event::Memory { .. } => {}
+            Event::Process { runs: true, .. } => {
+                self.running.insert(who.clone());
+            }
+            Event::Process { runs: false, .. } => {
+                self.running.remove(who);
+            }
+            Event::Panicked(text) => return broken(Rule::Panic, format!("{who}: {text}")),
+            Event::FaultsOver => self.settle_by_ms = Some(at + self.settle_within_ms()),
+            Event::Settled => self.settled = true,
+            Event::Unreadable(text) => return broken(Rule::BadRow, text.clone()),
+            Event::Call { .. } => {}
+        }
+        if !self.settled && self.settle_by_ms.is_some_and(|by_ms| at > by_ms) {
+            let why = self.unsettled().unwrap_or_else(|| "nobody said that it is settled".into());
+            return broken(Rule::Liveness, format!("long after the last fault: {why}"));
+        }
+        Ok(())
+    }
+
+    /// In what time after the last fault everything must be settled: dead sessions (10 s), a full look (30 s), held
+    /// requests (90 s), a chain of shards; and for each that is gone, the minute that the test for it takes.
+    fn settle_within_ms(&self) -> u64 {
+        let gone = self.shards.values().filter(|shard| shard.vanished && !shard.finished).count() as u64;
+        300_000 + 75_000 * gone
+    }
+
+    fn shard(&mut self, shard: &Shard) -> &mut ShardState {
+        self.shards.entry(shard.clone()).or_default()
+    }
+
+    fn opened(&mut self, shard: &Shard, parent: Option<Shard>, opened_ms: u64) {
+        let (table, rest) = shard.split_once(':').unwrap_or_default();
+        let label = rest.split_once('#').unwrap_or_default().0;
+        let state = ShardState {
+            table: table.into(),
+            label: label.into(),
+            parent,
+            opened_ms,
+            ..ShardState::default()
+        };
+        self.shards.insert(shard.clone(), state);
+    }
+
+    fn trimmed(&mut self, shard: &Shard, through: Seq, at_ms: u64) {
+        let state = self.shard(shard);
+        state.trimmed_through = Some(through);
+        for change in state.changes.iter_mut().take_while(|change| change.seq <= through) {
+            change.trimmed_ms.get_or_insert(at_ms);
+            change.done = true;
+        }
+    }
+
+    /// Whether the change may be left out because it is older than the start: `latest` wants none that was there before
+    /// the first listing, and nobody can have what retention had passed by then.
+    fn is_before_start(&self, shard: &ShardState, change: &Change) -> bool {
+        let initialized_ms = self.initialized_ms.get(&shard.table).copied().unwrap_or(u64::MAX);
+        (self.latest.contains(&shard.table) && change.written_ms <= initialized_ms)
+            || change.trimmed_ms.is_some_and(|at| at <= initialized_ms)
+    }
+
+    /// The first change of the shard that is not done and must be delivered.
+    fn missing(&mut self, shard: &Shard) -> Option<(Seq, Item)> {
+        let mut state = self.shards.remove(shard)?;
+        state.advance();
+        while state.changes.get(state.done).is_some_and(|change| self.is_before_start(&state, change)) {
+            state.done += 1;
+            state.advance();
+        }
+        let missing = state.changes.get(state.done).map(|change| (change.seq, change.item.clone()));
+        self.shards.insert(shard.clone(), state);
+        missing
+    }
+
+    /// Parents, and all shards of earlier streams of the table.
+    fn before(&self, shard: &Shard) -> Vec<Shard> {
+        let Some(state) = self.shards.get(shard) else { return vec![] };
+        let earlier = |other: &ShardState| other.table == state.table && other.label < state.label;
+        let streams = self.shards.iter().filter(|(_, other)| earlier(other)).map(|(name, _)| name.clone());
+        state.parent.iter().cloned().chain(streams).collect()
+    }
+
+    fn read(&mut self, shard: &Shard) -> Verdict {
+        let parent = self.shards.get(shard).and_then(|state| state.parent.clone());
+        match parent.and_then(|parent| self.shards.get(&parent).map(|state| (parent, state.finished))) {
+            Some((parent, false)) => {
+                broken(Rule::Lineage, format!("{shard} is read while its parent {parent} is not finished"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn put(&mut self, who: &Who, records: &[(Shard, Arc<str>, Seq)]) -> Verdict {
+        let mut lanes = BTreeSet::new();
+        for (shard, key, seq) in records {
+            if !lanes.insert((shard, key)) {
+                return broken(Rule::LaneTwice, format!("{key} of {shard} twice in one call, at {seq}"));
+            }
+        }
+        let incarnation = self.session_of.get(who);
+        let lives = incarnation.is_some_and(|one| self.sessions.values().any(|living| living == one));
+        if lives {
+            Ok(())
+        } else {
+            broken(Rule::Fencing, format!("{who} sends records without a living session"))
+        }
+    }
+
+    fn stored(&mut self, shard: &Shard, seq: Seq, item: &Item) -> Verdict {
+        let table = self.shard(shard).table.clone();
+        if !self.delivered.insert((table.into(), seq)) {
+            return Ok(());
+        }
+        if let Some(last) = self.items.insert(item.clone(), seq).filter(|last| *last > seq) {
+            return broken(Rule::Order, format!("{item}: {seq} is first delivered after {last}"));
+        }
+        let state = self.shard(shard);
+        if let Ok(index) = state.changes.binary_search_by_key(&seq, |change| change.seq) {
+            state.changes[index].done = true;
+        }
+        for before in self.before(shard) {
+            if let Some((open, _)) = self.missing(&before) {
+                return broken(
+                    Rule::Lineage,
+                    format!("{seq} of {shard} is delivered before {open} of {before}"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self, who: &Who, shard: &Shard, row: Option<&Lease>, at_ms: u64) -> Verdict {
+        let before = std::mem::replace(&mut self.shard(shard).lease, row.cloned());
+        self.shard(shard).leased_ms = at_ms;
+        let Some(row) = row else { return Ok(()) };
+        if let Some(before) = before {
+            let moved_back = row.epoch < before.epoch
+                || row.revision <= before.revision
+                || row.checkpoint < before.checkpoint
+                || row.gaps.len() < before.gaps.len();
+            if moved_back {
+                return broken(Rule::Backwards, format!("{shard}: {who} wrote {row:?} over {before:?}"));
+            }
+            let robbed =
+                before.owner.as_ref().filter(|owner| row.owner.as_ref().is_some_and(|new| new != *owner));
+            if let Some(owner) = robbed.filter(|owner| self.sessions.values().any(|living| living == *owner))
+            {
+                return broken(Rule::Fencing, format!("{shard}: {who} took the lease of {owner}, who lives"));
+            }
+        }
+        if let Some(owner) = &row.owner {
+            let state = self.shard(shard);
+            let first = state.owners.entry(row.epoch).or_insert_with(|| owner.clone()).clone();
+            if first != *owner {
+                return broken(
+                    Rule::Fencing,
+                    format!("{shard}: {first} and {owner} both wrote in epoch {}", row.epoch),
+                );
+            }
+        }
+        self.gaps(shard, &row.gaps, at_ms)?;
+        self.checkpoint(shard, row.checkpoint)
+    }
+
+    fn checkpoint(&mut self, shard: &Shard, checkpoint: Option<Seq>) -> Verdict {
+        let Some(checkpoint) = checkpoint else { return Ok(()) };
+        match self.missing(shard) {
+            Some((open, item)) if open <= checkpoint => broken(
+                Rule::Loss,
+                format!("{shard}: checkpoint {checkpoint} is stored, but Kinesis has not {open} of {item}"),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn finished(&mut self, shard: &Shard, checkpoint: Option<Seq>, gaps: &[Gap], at_ms: u64) -> Verdict {
+        self.gaps(shard, gaps, at_ms)?;
+        self.checkpoint(shard, checkpoint)?;
+        let skipped = self.shards.get(shard).is_some_and(|state| self.latest.contains(&state.table));
+        if let Some((open, item)) = self.missing(shard)
+            && !skipped
+        {
+            return broken(Rule::Loss, format!("{shard} is finished, but Kinesis has not {open} of {item}"));
+        }
+        let state = self.shard(shard);
+        state.finished = true;
+        if !state.closed {
+            return broken(Rule::Loss, format!("{shard} is finished while it is open"));
+        }
+        Ok(())
+    }
+
+    fn gaps(&mut self, shard: &Shard, gaps: &[Gap], at_ms: u64) -> Verdict {
+        let state = self.shard(shard);
+        for gap in gaps {
+            let passed = state.opened_ms + RETENTION_MS <= at_ms + CLOCKS_APART_MS
+                || state.vanished
+                || state.trimmed_through.is_some_and(|through| gap.from.is_none_or(|from| from <= through));
+            if !passed {
+                return broken(
+                    Rule::FalseGap,
+                    format!("{shard}: {gap:?} is noted, but retention has not passed"),
+                );
+            }
+        }
+        state.gaps = gaps.to_vec();
+        Ok(())
+    }
+
+    fn session(&mut self, who: &Who, id: &str, row: Option<&(String, u64)>) {
+        match row {
+            Some((incarnation, _)) => {
+                self.sessions.insert(id.to_owned(), incarnation.clone());
+                self.session_of.insert(who.clone(), incarnation.clone());
+            }
+            None => {
+                self.sessions.remove(id);
+            }
+        }
+    }
+
+    /// Changes that nobody will deliver any more and no gap accounts for.
+    pub fn lost(&self) -> Verdict {
+        for (name, shard) in &self.shards {
+            let unseen = shard.owners.is_empty() && !shard.finished;
+            let skipped_with_others = unseen && (self.children_gap(name) || self.parents_gap(name));
+            // A shard that was never seen went with the stream.
+            let between = |gap: &(String, String)| {
+                (gap.0 < shard.label || unseen && gap.0 == shard.label) && shard.label < gap.1
+            };
+            let skipped = self.stream_gaps.get(&shard.table).is_some_and(|gaps| gaps.iter().any(between));
+            for change in &shard.changes {
+                let is_delivered = self.delivered.contains(&(shard.table.as_str().into(), change.seq));
+                let has_gap =
+                    skipped || skipped_with_others || shard.gaps.iter().any(|gap| covers(gap, change.seq));
+                let is_accounted_for = change.trimmed_ms.is_some() && has_gap;
+                if !is_delivered && !is_accounted_for && !self.is_before_start(shard, change) {
+                    let what = format!(
+                        "{} of {} in {name} never arrived, and no gap is noted",
+                        change.seq, change.item
+                    );
+                    return broken(Rule::Loss, what);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an ancestor's gap reaches to its end and beyond.
+    fn parents_gap(&self, shard: &Shard) -> bool {
+        let Some(parent) = self.shards.get(shard).and_then(|shard| shard.parent.as_ref()) else {
+            return false;
+        };
+        let reaches_on = |gap: &Gap| gap.to.is_none();
+        self.shards.get(parent).is_some_and(|state| state.gaps.iter().any(reaches_on))
+            || self.parents_gap(parent)
+    }
+
+    /// Whether a descendant's gap reaches back to its beginning and beyond: a whole generation was never seen.
+    fn children_gap(&self, shard: &Shard) -> bool {
+        let children = self.shards.iter().filter(|(_, child)| child.parent.as_ref() == Some(shard));
+        let reaches_back = |gap: &Gap| gap.from.is_none();
+        let mut children = children.peekable();
+        children.peek().is_some()
+            && children.all(|(name, child)| child.gaps.iter().any(reaches_back) || self.children_gap(name))
+    }
+
+    /// What is still to happen before everything is delivered and every open shard has a living owner.
+    pub fn unsettled(&mut self) -> Option<String> {
+        let living: BTreeSet<String> = self
+            .session_of
+            .iter()
+            .filter(|(who, one)| {
+                self.running.contains(*who) && self.sessions.values().any(|living| living == *one)
+            })
+            .map(|(_, one)| one.clone())
+            .collect();
+        let names: Vec<Shard> = self.shards.keys().cloned().collect();
+        for name in names {
+            if let Some((open, _)) = self.missing(&name) {
+                return Some(format!("{open} of {name} is not delivered"));
+            }
+            let state = self.shards.get(&name)?;
+            let has_owner = |lease: &Lease| lease.owner.as_ref().is_some_and(|owner| living.contains(owner));
+            match &state.lease {
+                Some(lease) if !has_owner(lease) => {
+                    return Some(format!("{name} has no living owner: {lease:?}"));
+                }
+                Some(_) if state.closed => return Some(format!("{name} is closed but not finished")),
+                None if !state.finished && !state.vanished => return Some(format!("{name} has no row")),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+impl Oracle {
+    /// How many changes Kinesis has.
+    pub fn delivered(&self) -> usize {
+        self.delivered.len()
+    }
+
+    /// After everybody stopped in an orderly way, told so at that moment: no lease has an owner, save one that was being
+    /// taken just then (it goes with its owner's session).
+    pub fn all_released(&self, told_ms: u64) -> Verdict {
+        let owned = |lease: &Lease| lease.owner.clone();
+        for (name, shard) in &self.shards {
+            if let Some(owner) =
+                shard.lease.as_ref().and_then(owned).filter(|_| shard.leased_ms + 100 < told_ms)
+            {
+                return broken(
+                    Rule::Fencing,
+                    format!("{name} still names {owner}, who stopped in an orderly way"),
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,417 @@
+//! A scenario: one run from a seed. It makes a world, starts workers, lets things happen and fail, then lets the faults
+//! end, and has the oracle judge all of it on the way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::dice::Dice;
+use crate::faults::{Rates, Service};
+use crate::history::{Entry, Event};
+use crate::machine::State as Life;
+use crate::oracle::{Oracle, Rule, Violation};
+use crate::plan::{Happening, Plan};
+use crate::process::{Process, Start};
+use crate::world::World;
+use crate::world::kinesis::Sink;
+use crate::world::stream::Table;
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    pub history: Vec<Entry>,
+    pub verdict: Result<(), Violation>,
+    /// From the last fault until everything was settled.
+    pub settled_after_ms: u64,
+    pub delivered: usize,
+}
+
+impl Outcome {
+    /// The history, one line an event.
+    pub fn timeline(&self) -> String {
+        self.history.iter().map(|entry| format!("{entry}\n")).collect()
+    }
+}
+
+/// Runs one seed from its beginning to its end.
+pub fn run(seed: u64) -> Outcome {
+    run_plan(&Plan::draw(seed))
+}
+
+/// Runs a plan.
+pub fn run_plan(plan: &Plan) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap_or_else(|error| panic!("a runtime: {error}"));
+    runtime.block_on(async {
+        let mut scenario = Scenario::new(plan);
+        let result = scenario.play().await;
+        let state = scenario.world.lock();
+        Outcome {
+            history: state.history.entries().to_vec(),
+            verdict: result.map(drop),
+            settled_after_ms: scenario.settled_after_ms,
+            delivered: scenario.oracle.delivered(),
+        }
+    })
+}
+
+/// A worker's place in the fleet.
+struct Seat {
+    id: String,
+    process: Option<Process>,
+}
+
+/// Something that was begun and ends by itself.
+struct Later {
+    at_ms: u64,
+    what: Deed,
+}
+
+#[derive(Debug, Clone)]
+enum Deed {
+    /// Starts a process in this seat unless one runs there.
+    Start(usize),
+    Wake(usize),
+    Enable(usize),
+}
+
+struct Scenario<'p> {
+    plan: &'p Plan,
+    world: Arc<World>,
+    dice: Dice,
+    seats: Vec<Seat>,
+    /// Paused processes whose seat was given to a rival.
+    rivals: Vec<Process>,
+    started: u64,
+    later: Vec<Later>,
+    oracle: Oracle,
+    judged: usize,
+    settled_after_ms: u64,
+}
+
+impl<'p> Scenario<'p> {
+    fn new(plan: &'p Plan) -> Self {
+        let world = World::new(plan.seed);
+        {
+            let mut state = world.lock();
+            state.faults.outages.clone_from(&plan.outages);
+            for n in 0..plan.pipelines {
+                state.tables.push(Table::new(&format!("table{n}")));
+                state.sinks.push(Sink::new(&format!("sink-{n}"), plan.kinesis_shards));
+                state.enable(n, plan.stream_shards);
+            }
+        }
+        let mut oracle = Oracle::default();
+        if plan.latest {
+            oracle.latest = (0..plan.pipelines).map(|n| format!("table{n}")).collect();
+        }
+        let seats = (0..plan.workers).map(|n| Seat { id: format!("w{n}"), process: None }).collect();
+        Scenario {
+            plan,
+            world,
+            dice: Dice::new(plan.seed, 1 << 33),
+            seats,
+            rivals: vec![],
+            started: 0,
+            later: vec![],
+            oracle,
+            judged: 0,
+            settled_after_ms: 0,
+        }
+    }
+
+    async fn play(&mut self) -> Result<(), Violation> {
+        for _ in 0..self.dice.below(30) {
+            self.write();
+        }
+        for seat in 0..self.seats.len() {
+            let at_ms = self.dice.below(4_000);
+            self.later.push(Later { at_ms, what: Deed::Start(seat) });
+        }
+        if self.plan.weights.iter().any(|(happening, _)| *happening == Happening::Weather) {
+            self.set_weather();
+        }
+        while self.now_ms() < self.plan.turmoil_ms {
+            let pause_ms = self.dice.between(1, self.plan.event_every_ms);
+            self.pass(pause_ms).await?;
+            let happening = self.plan.next(&mut self.dice);
+            self.happen(happening);
+        }
+        if self.plan.long_outage {
+            self.long_outage().await?;
+        }
+        self.calm_down().await?;
+        self.settle().await?;
+        self.stop_all().await
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.world.lock().now_ms
+    }
+
+    /// Lets time pass, does what falls due in it, and has the oracle judge what happened.
+    async fn pass(&mut self, ms: u64) -> Result<(), Violation> {
+        let until_ms = self.now_ms() + ms;
+        loop {
+            let next = self.later.iter().enumerate().min_by_key(|(index, later)| (later.at_ms, *index));
+            let (index, at_ms) = match next {
+                Some((index, later)) if later.at_ms <= until_ms => (Some(index), later.at_ms),
+                _ => (None, until_ms),
+            };
+            let left_ms = at_ms.saturating_sub(self.now_ms());
+            tokio::time::sleep(Duration::from_millis(left_ms)).await;
+            self.judge()?;
+            match index {
+                Some(index) => {
+                    let later = self.later.remove(index);
+                    self.act(&later.what);
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn judge(&mut self) -> Result<(), Violation> {
+        let state = self.world.lock();
+        for entry in &state.history.entries()[self.judged..] {
+            self.judged += 1;
+            self.oracle.see(entry)?;
+        }
+        Ok(())
+    }
+
+    fn after(&mut self, ms: u64, what: Deed) {
+        let at_ms = self.now_ms() + ms;
+        self.later.push(Later { at_ms, what });
+    }
+
+    fn act(&mut self, deed: &Deed) {
+        match *deed {
+            Deed::Start(seat) => self.start(seat),
+            Deed::Wake(seat) => {
+                if let Some(process) = self.seats[seat].process.as_ref() {
+                    process.wake(&self.world);
+                }
+            }
+            Deed::Enable(table) => {
+                let shards = u32::try_from(self.dice.between(1, 2)).unwrap_or(1);
+                self.world.lock().enable(table, shards);
+            }
+        }
+    }
+
+    fn start(&mut self, seat: usize) {
+        if self.seats[seat].process.as_ref().is_some_and(|process| !process.has_ended()) {
+            return;
+        }
+        let start = Start {
+            id: self.seats[seat].id.clone(),
+            number: self.started,
+            seed: self.plan.seed,
+            rate: u32::try_from(self.dice.between(950, 1_050)).unwrap_or(1_000),
+            config: self.plan.config(),
+        };
+        self.started += 1;
+        self.seats[seat].process = Some(Process::start(&self.world, &start));
+    }
+
+    fn write(&mut self) {
+        let table = self.a_table();
+        // A third of all changes fall on one hot item.
+        let (partition, sort) = if self.dice.chance(300) {
+            (0, 0)
+        } else {
+            (self.dice.below(self.plan.keys.0), self.dice.below(self.plan.keys.1))
+        };
+        let payload = usize::try_from(self.dice.below(60)).unwrap_or(0);
+        self.world.lock().write(table, partition, sort, payload);
+    }
+
+    fn a_table(&mut self) -> usize {
+        usize::try_from(self.dice.below(self.plan.pipelines as u64)).unwrap_or(0)
+    }
+
+    /// A seat whose process runs and is not paused.
+    fn a_running_seat(&mut self) -> Option<usize> {
+        let runs = |seat: &Seat| {
+            seat.process
+                .as_ref()
+                .is_some_and(|process| !process.has_ended() && process.life.state() == Life::Running)
+        };
+        let running: Vec<usize> = (0..self.seats.len()).filter(|seat| runs(&self.seats[*seat])).collect();
+        self.dice.pick(&running)
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Write => (0..self.dice.between(1, 4)).for_each(|_| self.write()),
+            Happening::Burst => (0..self.dice.between(20, 150)).for_each(|_| self.write()),
+            Happening::Rotate => self.reshard(1, false),
+            Happening::RotateAll => self.reshard(1, true),
+            Happening::Split => self.reshard(2, false),
+            Happening::Weather => self.set_weather(),
+            Happening::Disable => {
+                let table = self.a_table();
+                let (open, streams) = {
+                    let mut state = self.world.lock();
+                    (state.tables[table].open_shards(), state.tables[table].streams.len())
+                };
+                if !open.is_empty() && streams < 3 {
+                    self.world.lock().disable(table);
+                    // Later than any listing lags behind.
+                    let ms = self.dice.between(21_000, 40_000);
+                    self.after(ms, Deed::Enable(table));
+                }
+            }
+            Happening::Kill | Happening::Stop | Happening::Pause | Happening::Cut => self.trouble(happening),
+            Happening::Rival => self.rival(),
+        }
+    }
+
+    fn reshard(&mut self, children: u32, all: bool) {
+        let table = self.a_table();
+        let open = self.world.lock().tables[table].open_shards();
+        if children > 1 && open.len() > 5 {
+            return;
+        }
+        let chosen: VecDeque<String> = if all {
+            open.into()
+        } else {
+            let index = usize::try_from(self.dice.below(open.len() as u64)).unwrap_or(0);
+            open.into_iter().skip(index).take(1).collect()
+        };
+        let mut state = self.world.lock();
+        chosen.iter().for_each(|id| state.reshard(table, id, children));
+    }
+
+    fn trouble(&mut self, happening: Happening) {
+        let Some(seat) = self.a_running_seat() else { return };
+        let Some(process) = self.seats[seat].process.as_ref() else { return };
+        match happening {
+            Happening::Kill => {
+                process.kill(&self.world);
+                let ms = self.dice.pick(&[0, 500, 5_000, 25_000]).unwrap_or(0);
+                self.after(ms, Deed::Start(seat));
+            }
+            Happening::Stop => {
+                process.stop();
+                self.world.lock().tell(&process.who, Event::Note("told to stop".into()));
+                let ms = self.dice.between(26_000, 40_000);
+                self.after(ms, Deed::Start(seat));
+            }
+            Happening::Pause => {
+                process.pause(&self.world);
+                let ms = self.dice.pick(&[500, 3_000, 9_000, 12_000, 40_000]).unwrap_or(3_000);
+                let ms = self.dice.between(ms / 2, ms);
+                self.after(ms, Deed::Wake(seat));
+            }
+            _ => {
+                let service = self.dice.pick(&[Service::Source, Service::Sink, Service::Leases]);
+                let ms = self.dice.pick(&[2_000, 9_000, 15_000, 45_000]).unwrap_or(2_000);
+                let until_ms = self.now_ms() + self.dice.between(ms / 2, ms);
+                if let Some(service) = service {
+                    let mut state = self.world.lock();
+                    state.faults.cut(&process.who, service, until_ms);
+                    let note = format!("cut off from {service:?} until {until_ms}");
+                    state.tell(&process.who, Event::Note(note));
+                }
+            }
+        }
+    }
+
+    /// Pauses a process for long and starts another under its id.
+    fn rival(&mut self) {
+        let Some(seat) = self.a_running_seat() else { return };
+        let Some(process) = self.seats[seat].process.take() else { return };
+        process.pause(&self.world);
+        self.rivals.push(process);
+        self.start(seat);
+    }
+
+    fn set_weather(&mut self) {
+        let mut state = self.world.lock();
+        for service in [Service::Source, Service::Sink, Service::Leases] {
+            let rates = Rates::draw(&mut self.dice);
+            state.faults.rates.insert(service, rates);
+        }
+        let note = format!("weather {:?}", state.faults.rates);
+        state.happened(Event::Note(note));
+    }
+
+    /// Nobody runs for longer than changes are kept, while shards rotate.
+    async fn long_outage(&mut self) -> Result<(), Violation> {
+        for process in self.seats.iter().filter_map(|seat| seat.process.as_ref()).chain(&self.rivals) {
+            process.kill(&self.world);
+        }
+        self.rivals.clear();
+        self.later.retain(|later| matches!(later.what, Deed::Enable(_)));
+        for hour in 0..self.dice.between(20, 50) {
+            (0..self.dice.below(6)).for_each(|_| self.write());
+            if hour % 4 == 3 {
+                self.reshard(1, true);
+            }
+            self.pass(3_600_000).await?;
+            self.world.lock().trim();
+        }
+        Ok(())
+    }
+
+    /// The faults end, and whoever can run, runs.
+    async fn calm_down(&mut self) -> Result<(), Violation> {
+        {
+            let mut state = self.world.lock();
+            state.faults.over();
+            state.happened(Event::FaultsOver);
+        }
+        let pending = std::mem::take(&mut self.later);
+        pending
+            .iter()
+            .filter(|later| !matches!(later.what, Deed::Start(_)))
+            .for_each(|later| self.act(&later.what));
+        for rival in &self.rivals {
+            rival.wake(&self.world);
+        }
+        // A worker told to stop may still be at it: whoever comes after it starts later.
+        self.start(0);
+        self.after(40_000, Deed::Start(0));
+        (1..self.seats.len()).for_each(|seat| {
+            if self.dice.chance(500) {
+                self.start(seat)
+            }
+        });
+        self.pass(1_000).await
+    }
+
+    async fn settle(&mut self) -> Result<(), Violation> {
+        let began_ms = self.now_ms();
+        loop {
+            self.pass(1_000).await?;
+            self.settled_after_ms = self.now_ms() - began_ms;
+            // The oracle itself loses patience.
+            if self.oracle.unsettled().is_none() {
+                break;
+            }
+        }
+        self.world.lock().happened(Event::Settled);
+        self.oracle.lost()
+    }
+
+    /// Everybody is told to stop; then no lease has an owner and no session is left.
+    async fn stop_all(&mut self) -> Result<(), Violation> {
+        self.later.clear();
+        let told_ms = self.now_ms();
+        let processes = || self.seats.iter().filter_map(|seat| seat.process.as_ref()).chain(&self.rivals);
+        processes().for_each(Process::stop);
+        self.pass(30_000).await?;
+        let left =
+            self.seats.iter().filter_map(|seat| seat.process.as_ref()).find(|process| !process.has_ended());
+        if let Some(process) = left {
+            let what = format!("{} was told to stop half a minute ago and runs", process.who);
+            return Err(Violation { rule: Rule::Liveness, what });
+        }
+        self.oracle.all_released(told_ms)
+    }
+}
