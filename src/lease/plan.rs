@@ -93,6 +93,7 @@ mod tests {
             gaps: vec![],
             last_change_at_ms: None,
             latest_from_ms: None,
+            latest_first: None,
             discovered_at_ms: 0,
         };
         (ShardKey::new(label, &ShardId::new(shard)), Ok(row))

@@ -155,6 +155,10 @@ pub struct ShardRow {
     /// `start = "latest"`: changes made before this moment (epoch milliseconds) are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_from_ms: Option<u64>,
+    /// `start = "latest"`: the first change carried, stored before it is sent. A LATEST iterator cannot be had twice, and
+    /// the moment is not as exact: without this, a restart could carry earlier changes after later ones (P2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_first: Option<SequenceNumber>,
     /// When the row was made, epoch milliseconds.
     pub discovered_at_ms: u64,
 }
@@ -262,6 +266,7 @@ mod tests {
             gaps: vec![Gap { reason: "r".into(), from: None, to: Some("5".into()), noticed_at_ms: 4 }],
             last_change_at_ms: None,
             latest_from_ms: Some(7),
+            latest_first: SequenceNumber::parse("6").ok(),
             discovered_at_ms: 8,
         };
         assert_eq!(decode::<ShardRow>(&encode(&row)), Ok(row));

@@ -301,6 +301,7 @@ impl LeaseStore {
         put("checkpoint", row.checkpoint.as_ref().map(attribute));
         put("last_change_at_ms", row.last_change_at_ms.as_ref().map(attribute));
         put("halted_because", row.halted_because.as_ref().map(attribute));
+        put("latest_first", row.latest_first.as_ref().map(attribute));
         put("gaps", (!row.gaps.is_empty()).then(|| attribute(&row.gaps)));
         let effect = Effect::Update { set, remove };
         let write = RowWrite { key: key.row_key(pipeline), effect, conditions: fenced(row) };

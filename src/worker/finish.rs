@@ -28,6 +28,7 @@ pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64) 
         gaps: vec![],
         last_change_at_ms: None,
         latest_from_ms: None,
+        latest_first: None,
         discovered_at_ms: wall_ms,
     }
 }

@@ -44,6 +44,7 @@ impl Held {
             || now.state != stored.state
             || now.halted_because != stored.halted_because
             || now.gaps != stored.gaps
+            || now.latest_first != stored.latest_first
     }
 
     /// The shard's changes are done up to here (P6: never less far than before).

@@ -38,6 +38,8 @@ pub const AT_REST: u64 = u64::MAX;
 pub enum Event {
     /// Everything was read.
     Ended,
+    /// The first change after a LATEST iterator: to be stored before any is sent.
+    FirstOfLatest(SequenceNumber),
     /// Changes may be missing from here; reading goes on behind them.
     GapBegins(Gap),
     /// The first change read after the gap.
@@ -59,6 +61,10 @@ pub struct Reading {
     pub feeder: Feeder,
     /// Leaves out the leading run of changes made before this moment (epoch milliseconds).
     pub latest_from_ms: Option<u64>,
+    /// Leaves out the leading run of changes before this one; outweighs the moment.
+    pub latest_first: Option<SequenceNumber>,
+    /// Reads from a LATEST iterator, and the first change is not stored yet.
+    first_is_due: bool,
     /// The last change read.
     pub last_read: Option<SequenceNumber>,
     /// A gap was noted and no change has been read since.
@@ -76,6 +82,7 @@ pub struct Start {
     pub shard: ShardId,
     pub checkpoint: Option<SequenceNumber>,
     pub latest_from_ms: Option<u64>,
+    pub latest_first: Option<SequenceNumber>,
     /// A LATEST iterator granted a moment ago.
     pub latest_iterator: Option<String>,
     pub in_gap: bool,
@@ -105,10 +112,12 @@ impl Reading {
             pipeline,
             stream: start.stream,
             shard: start.shard,
-            reader: Reader::new(position, iterator, pace),
+            reader: Reader::new(position.clone(), iterator, pace),
             encoder,
             feeder,
+            first_is_due: position == IteratorPosition::Latest,
             latest_from_ms: start.latest_from_ms.filter(|_| start.checkpoint.is_none()),
+            latest_first: start.latest_first.filter(|_| start.checkpoint.is_none()),
             last_read: start.checkpoint,
             in_gap: start.in_gap,
             touched_ms,
@@ -196,6 +205,14 @@ impl Reading {
             }
         };
         self.over_trouble();
+        if self.first_is_due
+            && let Some(first) = page.records.first()
+        {
+            // The same iterator gives the page again.
+            self.first_is_due = false;
+            self.latest_first = Some(first.sequence_number.clone());
+            return Some(Event::FirstOfLatest(first.sequence_number.clone()));
+        }
         let (changes, refused) = self.encode(&page.records, reservation);
         self.pipeline.metrics.changes_read.inc_by(page.records.len() as u64);
         let first = page.records.first().map(|record| record.sequence_number.clone());
@@ -227,11 +244,16 @@ impl Reading {
         let mut changes = Vec::with_capacity(records.len());
         for record in records {
             let (sequence_number, created_at_ms) = (record.sequence_number.clone(), record.created_at_ms);
-            if self.latest_from_ms.is_some_and(|moment| created_at_ms < moment) {
+            let is_before = match (&self.latest_first, self.latest_from_ms) {
+                (Some(first), _) => sequence_number < *first,
+                (None, Some(moment)) => created_at_ms < moment,
+                (None, None) => false,
+            };
+            if is_before {
                 changes.push(Submission::Exclude { sequence_number, created_at_ms });
                 continue;
             }
-            self.latest_from_ms = None;
+            (self.latest_first, self.latest_from_ms) = (None, None);
             let encoded = match self.encoder.encode(record) {
                 Ok(encoded) => encoded,
                 Err(error) => {

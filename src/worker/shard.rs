@@ -84,6 +84,7 @@ impl ShardTask {
             phase: Phase::Reading,
             halt: None,
             reading: None,
+            waiting: None,
             saving: None,
             save_retry: Retry::new(Duration::from_millis(200), Duration::from_secs(5)),
             save_failures: Repeats::default(),
@@ -128,6 +129,8 @@ struct Run {
     phase: Phase,
     halt: Option<Halt>,
     reading: Option<ReadingStep>,
+    /// Goes on once the row is stored.
+    waiting: Option<Reading>,
     saving: Option<BoxFuture<Result<ShardRow, ApiError>>>,
     checkpoint_due: MonoTime,
     save_retry: Retry,
@@ -177,12 +180,14 @@ impl Run {
             && row.latest_from_ms.is_none()
             && discovered_long_ago
             && row.gaps.is_empty();
+        let never_carried = row.checkpoint.is_none() && row.latest_first.is_none();
         let start = Start {
             stream: task.stream.clone(),
             shard: task.key.shard.clone(),
             checkpoint: row.checkpoint.clone(),
             latest_from_ms: row.latest_from_ms,
-            latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| row.checkpoint.is_none()),
+            latest_first: row.latest_first.clone(),
+            latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| never_carried),
             in_gap: row.gaps.last().is_some_and(|gap| gap.to.is_none()),
         };
         let mut reading = Reading::new(
@@ -229,7 +234,7 @@ impl Run {
 
     fn drain(&mut self) {
         if let Some(until) = *self.task.stop.borrow_and_update() {
-            self.reading = None;
+            (self.reading, self.waiting) = (None, None);
             self.phase = Phase::Draining(until);
         }
     }
@@ -244,6 +249,11 @@ impl Run {
                 self.phase = Phase::Ending;
             }
             Event::Halt(reason) => self.halt(reason),
+            Event::FirstOfLatest(first) => {
+                self.held.row.latest_first = Some(first);
+                self.checkpoint_due = self.task.shared.machine.now();
+                self.waiting = Some(reading);
+            }
             Event::GapBegins(gap) => {
                 self.note_gap(gap);
                 self.reading = Some(Box::pin(reading.next()));
@@ -274,7 +284,7 @@ impl Run {
         tracing::error!(pipeline = &*pipeline.name, shard = %self.task.key, "the shard is halted: {reason}");
         self.halt = Some(Halt::of(&self.task, &reason));
         self.held.halt(reason);
-        self.reading = None;
+        (self.reading, self.waiting) = (None, None);
         self.checkpoint_due = self.task.shared.machine.now();
         if !matches!(self.phase, Phase::Draining(_)) {
             self.phase = Phase::Halted;
@@ -299,6 +309,11 @@ impl Run {
         let pipeline = &self.task.pipeline;
         match result {
             Ok(row) => {
+                if row.latest_first.is_some()
+                    && let Some(reading) = self.waiting.take()
+                {
+                    self.reading = Some(Box::pin(reading.next()));
+                }
                 self.held.saved(row);
                 pipeline.metrics.checkpoints.inc();
                 self.save_retry.succeeded();
