@@ -39,6 +39,7 @@ pub struct Start {
     pub seed: u64,
     /// The clock's speed in thousandths.
     pub rate: u32,
+    pub memory_limit_bytes: u64,
     /// The configuration, as a user writes it.
     pub config: Arc<str>,
 }
@@ -123,7 +124,7 @@ fn worker(world: &Arc<World>, who: &Who, start: &Start, machine: Arc<dyn Machine
     let shared = Arc::new(Shared::new(
         machine,
         store,
-        config.worker.memory_limit_bytes,
+        start.memory_limit_bytes,
         config.lease_table.checkpoint_interval,
         metrics,
     ));

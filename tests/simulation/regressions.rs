@@ -3,7 +3,7 @@
 use crate::faults::{Outage, Service};
 use crate::history::{Entry, Event};
 use crate::plan::{Happening, Plan};
-use crate::scenario::{run, run_plan};
+use crate::scenario::run_plan;
 
 /// The highest epoch of any lease.
 fn highest_epoch(history: &[Entry]) -> u64 {
@@ -24,11 +24,4 @@ fn a_shard_that_waits_for_kinesis_is_not_taken_for_stuck() {
     let outcome = run_plan(&plan);
     assert_eq!(outcome.verdict, Ok(()));
     assert_eq!(highest_epoch(&outcome.history), 1, "each lease is taken once");
-}
-
-/// Runs seeds that once broke a promise.
-fn hold(seeds: &[u64]) {
-    for seed in seeds {
-        assert_eq!(run(*seed).verdict, Ok(()), "seed {seed}");
-    }
 }
