@@ -136,7 +136,7 @@ impl Session {
     ) -> Result<Step, ApiError> {
         let sent = machine.now();
         let sessions = store.sessions().await?;
-        let found = sessions.into_iter().find(|(id, _)| *id == identity.id).map(|(_, row)| row);
+        let found = sessions.rows.into_iter().find(|(id, _)| *id == identity.id).map(|(_, row)| row);
         let over = match found {
             None => None,
             // An earlier attempt of this very start, whose answer was lost.

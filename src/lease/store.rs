@@ -20,6 +20,15 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A shard row with its key, as read.
 pub type ShardEntry = (ShardKey, Result<ShardRow, BadRow>);
 
+/// All sessions, as read.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    /// By worker id.
+    pub rows: Vec<(String, SessionRow)>,
+    /// Ids whose rows do not read: they cannot be judged, so nothing is taken from them.
+    pub unreadable: Vec<String>,
+}
+
 /// The lease table, in the terms of leases. Cheap to clone.
 #[derive(Clone)]
 pub struct LeaseStore {
@@ -69,11 +78,17 @@ impl LeaseStore {
 
     // --- sessions ---
 
-    /// All sessions, by worker id. A row that does not read is left out: its owner cannot be judged, nor taken from.
-    pub async fn sessions(&self) -> Result<Vec<(String, SessionRow)>, ApiError> {
-        let rows = self.query(WORKERS, "").await?;
-        let read = |item: &Item| decode::<SessionRow>(item).ok().map(|row| (sort_key(item).to_owned(), row));
-        Ok(rows.iter().filter_map(read).collect())
+    /// All sessions.
+    pub async fn sessions(&self) -> Result<Sessions, ApiError> {
+        let mut sessions = Sessions::default();
+        for item in self.query(WORKERS, "").await? {
+            let id = sort_key(&item).to_owned();
+            match decode::<SessionRow>(&item) {
+                Ok(row) => sessions.rows.push((id, row)),
+                Err(_) => sessions.unreadable.push(id),
+            }
+        }
+        Ok(sessions)
     }
 
     /// One session.

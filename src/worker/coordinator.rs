@@ -21,7 +21,7 @@ use crate::lease::liveness::Liveness;
 use crate::lease::plan::{Candidate, Parents, candidates};
 use crate::lease::row::{BadRow, Owner, SessionRow, ShardKey, ShardRow, StreamRow};
 use crate::lease::session::{Figures, Session};
-use crate::lease::store::ShardEntry;
+use crate::lease::store::{Sessions, ShardEntry};
 use crate::machine::{MonoTime, Task, timeout};
 use crate::ops::repeats::Repeats;
 
@@ -150,6 +150,7 @@ impl Tenure {
 
     async fn round(&mut self) {
         self.shared.health.moved();
+        self.shared.metrics.buffered_bytes.set(i64::try_from(self.shared.budget.used()).unwrap_or(i64::MAX));
         self.watch_over();
         let machine = Arc::clone(&self.shared.machine);
         match self.look().await {
@@ -203,7 +204,6 @@ impl Tenure {
             let owned = self.running.keys().filter(|(of, _)| *of == index).count();
             line.pipeline.metrics.leases_owned.set(i64::try_from(owned).unwrap_or(i64::MAX));
         }
-        self.shared.metrics.buffered_bytes.set(i64::try_from(self.shared.budget.used()).unwrap_or(i64::MAX));
     }
 
     /// Leases before sessions: whoever owns a lease read now has a session in what is read after it, or is dead.
@@ -212,7 +212,7 @@ impl Tenure {
         let began = machine.now();
         let rows = if began >= self.look_at { Some(self.read_rows().await?) } else { None };
         let sent = machine.now();
-        let mut sessions = self.shared.store.sessions().await?;
+        let Sessions { rows: mut sessions, unreadable } = self.shared.store.sessions().await?;
         let dead = self.liveness.observe(sent, machine.now(), &sessions);
         for id in dead.iter().filter(|id| **id != self.me.id) {
             if self.bury(id, &sessions).await? {
@@ -225,7 +225,7 @@ impl Tenure {
         self.membership = membership;
         if let Some(rows) = rows {
             self.look_at = began + FULL_LOOK;
-            self.act(rows).await?;
+            self.act(rows, &unreadable).await?;
         }
         if others_moved || !dead.is_empty() {
             self.look_at = MonoTime::default();
@@ -259,8 +259,9 @@ impl Tenure {
         }
     }
 
-    async fn act(&mut self, rows: Vec<Rows>) -> Result<(), ApiError> {
-        let living: BTreeSet<Owner> = self.membership.iter().map(|(owner, _)| owner.clone()).collect();
+    async fn act(&mut self, rows: Vec<Rows>, unreadable: &[String]) -> Result<(), ApiError> {
+        let mut living: BTreeSet<Owner> = self.membership.iter().map(|(owner, _)| owner.clone()).collect();
+        living.extend(owners(&rows).filter(|owner| unreadable.contains(&owner.id)));
         if !living.contains(&self.me) {
             return Ok(());
         }
@@ -523,6 +524,14 @@ impl Line {
 
 fn owner(id: &str, row: &SessionRow) -> Owner {
     Owner { id: id.to_owned(), incarnation: row.incarnation.clone() }
+}
+
+/// Everyone whom these rows name.
+fn owners(rows: &[Rows]) -> impl Iterator<Item = Owner> {
+    rows.iter().flat_map(|(stream, shards)| {
+        let discovery = stream.iter().flatten().filter_map(|row| row.discovery_owner.clone());
+        discovery.chain(shards.iter().filter_map(|(_, row)| row.as_ref().ok()?.owner()))
+    })
 }
 
 fn others<'a>(me: &Owner, membership: &'a [(Owner, u64)]) -> Vec<&'a (Owner, u64)> {

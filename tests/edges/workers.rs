@@ -124,3 +124,26 @@ async fn a_drained_workers_shards_are_taken_up_without_duplicates() {
     second.stop().await;
     stage.judge().assert_exactly_once();
 }
+
+/// A session row that does not read (edited by hand, or of another version) cannot be judged: its worker keeps its leases.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_taken_from_a_worker_whose_session_does_not_read() {
+    let stage = Stage::with_shards(2);
+    stage.write(10, 3);
+    let first = stage.start(worker(&stage, "w1")).await;
+    stage.all_arrive().await;
+    let key = json!({"pk": {"S": "workers"}, "sk": {"S": "w1"}});
+    stage.fake.world().update(LEASES, key, json!({"host": {"BOOL": true}}));
+    let second = stage.start(worker(&stage, "w2")).await;
+    let looks = |world: &crate::support::world::World| world.log.count("Query");
+    let before = looks(&stage.fake.world());
+    stage.fake.wait_until("w2 has looked often", |world| looks(world) >= before + 20).await;
+    stage.write(10, 3);
+    stage.all_arrive().await;
+    for row in shard_rows(&stage.fake.world()) {
+        assert_eq!((row["owner"].as_str(), row["epoch"].as_str()), (Some("w1"), Some("1")));
+    }
+    second.stop().await;
+    first.stop().await;
+    stage.judge().assert_exactly_once();
+}

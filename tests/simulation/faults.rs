@@ -39,6 +39,7 @@ impl Rates {
     /// Rates as a stormy or a calm day has them.
     pub fn draw(dice: &mut Dice) -> Self {
         let most = dice.pick(&[0, 5, 20, 60, 150]).unwrap_or(0);
+        let expire = if dice.chance(300) { dice.below(200) } else { 0 };
         let mut rate = || if dice.chance(600) { dice.below(most + 1) } else { 0 };
         Rates {
             reject: rate(),
@@ -47,7 +48,7 @@ impl Rates {
             slow: rate(),
             throttle: rate(),
             entry: rate() * 2,
-            expire: rate(),
+            expire,
         }
     }
 }

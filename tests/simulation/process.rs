@@ -40,6 +40,7 @@ pub struct Start {
     pub seed: u64,
     /// The clock's speed in thousandths.
     pub rate: u32,
+    pub memory_limit_bytes: u64,
     /// The configuration, as a user writes it.
     pub config: Arc<str>,
 }
@@ -104,7 +105,7 @@ fn worker(world: &Arc<World>, who: &Who, start: &Start, machine: Arc<dyn Machine
     let table = Arc::new(SimLeaseTable { link: link(Service::Leases) });
     let store = LeaseStore::new(table, Arc::clone(&machine));
     let metrics = Metrics::new();
-    let limit = usize::try_from(config.worker.memory_limit_bytes).expect("a limit in bounds");
+    let limit = usize::try_from(start.memory_limit_bytes).expect("a limit in bounds");
     let budget = Budget::new(limit);
     let pipeline = |(index, settings): (usize, &ddb_kinesis_bridge::config::Pipeline)| {
         let (table_arn, sink_arn) = {

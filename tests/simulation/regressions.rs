@@ -26,9 +26,11 @@ fn a_shard_that_waits_for_kinesis_is_not_taken_for_stuck() {
     assert_eq!(highest_epoch(&outcome.history), 1, "each lease is taken once");
 }
 
-/// Runs seeds that once broke a promise.
-fn hold(seeds: &[u64]) {
-    for seed in seeds {
-        assert_eq!(run(*seed).verdict, Ok(()), "seed {seed}");
+/// `start = "latest"`, a worker dead between its first send and its first checkpoint: the next one began earlier than it
+/// had, and changes from in between came after later ones of their item.
+#[test]
+fn a_restart_behind_latest_begins_where_the_first_start_did() {
+    for seed in [0, 55] {
+        assert_eq!(run(seed).verdict, Ok(()), "seed {seed}");
     }
 }

@@ -1,12 +1,12 @@
 //! A scenario: one run from a seed. It makes a world, starts workers, lets things happen and fail, then lets the faults
 //! end, and has the oracle judge all of it on the way.
 
-use std::collections::VecDeque;
+mod trouble;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dice::Dice;
-use crate::faults::{Rates, Service};
 use crate::history::{Entry, Event};
 use crate::machine::State as Life;
 use crate::oracle::{Oracle, Rule, Violation};
@@ -212,6 +212,7 @@ impl<'p> Scenario<'p> {
             number: self.started,
             seed: self.plan.seed,
             rate: u32::try_from(self.dice.between(950, 1_050)).unwrap_or(1_000),
+            memory_limit_bytes: self.plan.memory_limit_mib << 20,
             config: self.plan.config(),
         };
         self.started += 1;
@@ -243,102 +244,6 @@ impl<'p> Scenario<'p> {
         };
         let running: Vec<usize> = (0..self.seats.len()).filter(|seat| runs(&self.seats[*seat])).collect();
         self.dice.pick(&running)
-    }
-
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::Write => (0..self.dice.between(1, 4)).for_each(|_| self.write()),
-            Happening::Burst => (0..self.dice.between(20, 150)).for_each(|_| self.write()),
-            Happening::Rotate => self.reshard(1, false),
-            Happening::RotateAll => self.reshard(1, true),
-            Happening::Split => self.reshard(2, false),
-            Happening::Weather => self.set_weather(),
-            Happening::Disable => {
-                let table = self.a_table();
-                let (open, streams) = {
-                    let mut state = self.world.lock();
-                    (state.tables[table].open_shards(), state.tables[table].streams.len())
-                };
-                if !open.is_empty() && streams < 3 {
-                    self.world.lock().disable(table);
-                    // Later than any listing lags behind.
-                    let ms = self.dice.between(21_000, 40_000);
-                    self.after(ms, Deed::Enable(table));
-                }
-            }
-            Happening::Kill | Happening::Stop | Happening::Pause | Happening::Cut => self.trouble(happening),
-            Happening::Rival => self.rival(),
-        }
-    }
-
-    fn reshard(&mut self, children: u32, all: bool) {
-        let table = self.a_table();
-        let open = self.world.lock().tables[table].open_shards();
-        if children > 1 && open.len() > 5 {
-            return;
-        }
-        let chosen: VecDeque<String> = if all {
-            open.into()
-        } else {
-            let index = usize::try_from(self.dice.below(open.len() as u64)).unwrap_or(0);
-            open.into_iter().skip(index).take(1).collect()
-        };
-        let mut state = self.world.lock();
-        chosen.iter().for_each(|id| state.reshard(table, id, children));
-    }
-
-    fn trouble(&mut self, happening: Happening) {
-        let Some(seat) = self.a_running_seat() else { return };
-        let Some(process) = self.seats[seat].process.as_ref() else { return };
-        match happening {
-            Happening::Kill => {
-                process.kill(&self.world);
-                let ms = self.dice.pick(&[0, 500, 5_000, 25_000]).unwrap_or(0);
-                self.after(ms, Deed::Start(seat));
-            }
-            Happening::Stop => {
-                process.stop();
-                self.world.lock().tell(&process.who, Event::Note("told to stop".into()));
-                let ms = self.dice.between(26_000, 40_000);
-                self.after(ms, Deed::Start(seat));
-            }
-            Happening::Pause => {
-                process.pause(&self.world);
-                let ms = self.dice.pick(&[500, 3_000, 9_000, 12_000, 40_000]).unwrap_or(3_000);
-                let ms = self.dice.between(ms / 2, ms);
-                self.after(ms, Deed::Wake(seat));
-            }
-            _ => {
-                let service = self.dice.pick(&[Service::Source, Service::Sink, Service::Leases]);
-                let ms = self.dice.pick(&[2_000, 9_000, 15_000, 45_000]).unwrap_or(2_000);
-                let until_ms = self.now_ms() + self.dice.between(ms / 2, ms);
-                if let Some(service) = service {
-                    let mut state = self.world.lock();
-                    state.faults.cut(&process.who, service, until_ms);
-                    let note = format!("cut off from {service:?} until {until_ms}");
-                    state.tell(&process.who, Event::Note(note));
-                }
-            }
-        }
-    }
-
-    /// Pauses a process for long and starts another under its id.
-    fn rival(&mut self) {
-        let Some(seat) = self.a_running_seat() else { return };
-        let Some(process) = self.seats[seat].process.take() else { return };
-        process.pause(&self.world);
-        self.rivals.push(process);
-        self.start(seat);
-    }
-
-    fn set_weather(&mut self) {
-        let mut state = self.world.lock();
-        for service in [Service::Source, Service::Sink, Service::Leases] {
-            let rates = Rates::draw(&mut self.dice);
-            state.faults.rates.insert(service, rates);
-        }
-        let note = format!("weather {:?}", state.faults.rates);
-        state.happened(Event::Note(note));
     }
 
     /// Nobody runs for longer than changes are kept, while shards rotate.

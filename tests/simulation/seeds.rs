@@ -3,7 +3,7 @@
 use crate::scenario::{Outcome, run};
 
 /// Seeds in a run of the whole test suite.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 100;
 
 /// The number in an environment variable.
 pub fn number(name: &str) -> Option<u64> {
