@@ -35,7 +35,7 @@ impl Sink {
         let hash = Md5::digest(partition_key.as_bytes());
         // The shards' hash key ranges are all of one size.
         let high = hash.iter().take(4).fold(0, |high, byte| high << 8 | u64::from(*byte));
-        high * self.shards >> 32
+        (high * self.shards) >> 32
     }
 }
 
