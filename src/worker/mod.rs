@@ -90,7 +90,6 @@ impl Worker {
                 () = stopped(&mut shutdown) => return Ok(()),
                 session = self.begin_session() => session?,
             };
-            self.shared.health.session(session.deadline.clone());
             tracing::info!(
                 worker = session.me.id,
                 incarnation = session.me.incarnation,

@@ -1,0 +1,78 @@
+//! A line: one pipeline's part of a tenure. It owns the pipeline's writer, and its discovery while this worker has it.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+
+use crate::delivery::lanes::BatchLimits;
+use crate::delivery::put::Putter;
+use crate::delivery::writer::{MAX_BYTES, MAX_RECORDS, Writer, WriterHandle};
+use crate::lease::row::{Owner, StreamRow};
+use crate::machine::{MonoTime, Task};
+use crate::ops::repeats::Repeats;
+use crate::worker::pipeline::{Pipeline, Shared};
+use crate::worker::task;
+
+/// A pipeline's part of a tenure.
+pub(super) struct Line {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) writer: WriterHandle,
+    pub(super) _writer_task: Task,
+    pub(super) discovery: Option<Task>,
+    pub(super) sweep_now: Arc<Notify>,
+    /// Rows that do not read, and a stream row of another pipeline: said now and then, and left alone.
+    pub(super) bad_rows: Repeats,
+}
+
+impl Line {
+    pub(super) fn begin(
+        shared: &Arc<Shared>,
+        pipeline: &Arc<Pipeline>,
+        deadline: &watch::Receiver<MonoTime>,
+    ) -> Self {
+        let sink = &pipeline.settings.sink;
+        let putter = Putter {
+            sink: Arc::clone(&pipeline.sink),
+            machine: Arc::clone(&shared.machine),
+            deadline: deadline.clone(),
+        };
+        let limits = BatchLimits { max_records: MAX_RECORDS, max_bytes: MAX_BYTES, linger: sink.linger };
+        let (writer, handle) = Writer::new(
+            Arc::clone(&pipeline.name),
+            putter,
+            limits,
+            sink.max_in_flight,
+            pipeline.shrink(),
+            pipeline.metrics.clone(),
+        );
+        Line {
+            pipeline: Arc::clone(pipeline),
+            writer: handle,
+            _writer_task: shared.machine.spawn(task(writer.run())),
+            discovery: None,
+            sweep_now: Arc::default(),
+            bad_rows: Repeats::default(),
+        }
+    }
+
+    /// The stream row of a pipeline that starts for the first time, its discovery owned by `me`.
+    pub(super) fn first_row(&self, me: &Owner) -> StreamRow {
+        StreamRow {
+            table_arn: self.pipeline.ends.table_arn.clone(),
+            sink_arn: self.pipeline.ends.sink_arn.clone(),
+            partition_key: self.pipeline.partition_key_mode(),
+            streams: vec![],
+            initialized: false,
+            discovery_owner: Some(me.clone()),
+            discovery_epoch: 1,
+            revision: 1,
+            gaps: vec![],
+        }
+    }
+
+    pub(super) fn say_bad(&mut self, now: MonoTime, what: &dyn std::fmt::Display) {
+        if let Some(times) = self.bad_rows.happened(now) {
+            tracing::error!(pipeline = &*self.pipeline.name, times, "left alone: {what}");
+        }
+    }
+}

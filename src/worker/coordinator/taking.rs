@@ -1,0 +1,208 @@
+//! Taking: what a look at the leases leads to. Discovery is claimed and leases are taken, from nobody and from the dead,
+//! and a task is started for each.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
+
+use super::{Rows, Running, TAKES_AT_A_TIME, Tenure};
+use crate::error::{ApiError, ErrorKind};
+use crate::lease::plan::{Candidate, Parents, candidates};
+use crate::lease::row::{BadRow, Owner, ShardKey, ShardRow, StreamRow};
+use crate::lease::store::ShardEntry;
+use crate::machine::MonoTime;
+use crate::worker::discovery::Discovery;
+use crate::worker::shard::ShardTask;
+use crate::worker::task;
+
+impl Tenure {
+    pub(super) async fn act(&mut self, rows: Vec<Rows>, unreadable: &[String]) -> Result<(), ApiError> {
+        let mut living: BTreeSet<Owner> = self.membership.iter().map(|(owner, _)| owner.clone()).collect();
+        living.extend(owners(&rows).filter(|owner| unreadable.contains(&owner.id)));
+        if !living.contains(&self.me) {
+            return Ok(());
+        }
+        let mut took = false;
+        for (index, (stream, shards)) in rows.into_iter().enumerate() {
+            let Some(stream) = self.own_discovery(index, stream, &living).await? else { continue };
+            self.say_bad_rows(index, &shards);
+            let running = |key: &ShardKey| self.running.contains_key(&(index, key.clone()));
+            let wanted = candidates(&self.me, &living, &running, &stream, &shards);
+            took |= self.take(index, wanted).await?;
+        }
+        if took {
+            self.ownership_changed();
+        }
+        Ok(())
+    }
+
+    /// Claims a pipeline's discovery from nobody or the dead. Gives the stream row when the pipeline is to be served.
+    async fn own_discovery(
+        &mut self,
+        index: usize,
+        stream: Option<Result<StreamRow, BadRow>>,
+        living: &BTreeSet<Owner>,
+    ) -> Result<Option<StreamRow>, ApiError> {
+        let Some(line) = self.pipelines.get_mut(index) else { return Ok(None) };
+        let now = self.shared.machine.now();
+        let name = Arc::clone(&line.pipeline.name);
+        let row = match stream {
+            Some(Ok(row)) => row,
+            Some(Err(bad)) => {
+                line.say_bad(now, &bad);
+                return Ok(None);
+            }
+            None => {
+                let row = line.first_row(&self.me);
+                return match self.shared.store.create_stream_row(&name, &row).await {
+                    Ok(()) => {
+                        self.start_discovery(index, row);
+                        Ok(None)
+                    }
+                    // Another worker was faster, or this one's answer was lost: the next look shows.
+                    Err(error) => {
+                        self.look_at = MonoTime::default();
+                        if error.kind == ErrorKind::ConditionFailed { Ok(None) } else { Err(error) }
+                    }
+                };
+            }
+        };
+        if let Err(other) = line.pipeline.recognise(&row) {
+            line.say_bad(now, &other);
+            return Ok(None);
+        }
+        let is_running = line.discovery.as_ref().is_some_and(|task| !task.is_finished());
+        let is_held = match &row.discovery_owner {
+            Some(owner) if *owner == self.me => is_running,
+            Some(owner) => living.contains(owner),
+            None => false,
+        };
+        if is_held {
+            return Ok(Some(row));
+        }
+        let next = StreamRow {
+            discovery_owner: Some(self.me.clone()),
+            discovery_epoch: row.discovery_epoch + 1,
+            revision: row.revision + 1,
+            ..row.clone()
+        };
+        match self.shared.store.update_stream_row(&name, &row, &next, crate::lease::store::CALL_TIMEOUT).await
+        {
+            Ok(()) => {
+                self.start_discovery(index, next.clone());
+                Ok(Some(next))
+            }
+            Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(Some(row)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn start_discovery(&mut self, index: usize, row: StreamRow) {
+        let Some(line) = self.pipelines.get_mut(index) else { return };
+        let discovery = Discovery::new(
+            Arc::clone(&self.shared),
+            Arc::clone(&line.pipeline),
+            self.me.clone(),
+            self.deadline.clone(),
+            row,
+            Arc::clone(&line.sweep_now),
+            Arc::clone(&self.wake),
+        );
+        line.discovery = Some(self.shared.machine.spawn(task(discovery.run())));
+    }
+
+    fn say_bad_rows(&mut self, index: usize, shards: &[ShardEntry]) {
+        let now = self.shared.machine.now();
+        let Some(line) = self.pipelines.get_mut(index) else { return };
+        for bad in shards.iter().filter_map(|(_, row)| row.as_ref().err()) {
+            line.say_bad(now, bad);
+        }
+    }
+
+    /// Takes leases; true when at least one was taken.
+    async fn take(&mut self, index: usize, wanted: Vec<Candidate>) -> Result<bool, ApiError> {
+        let Some(line) = self.pipelines.get(index) else { return Ok(false) };
+        let (store, name, me) = (&self.shared.store, &line.pipeline.name, &self.me);
+        let takes = wanted.into_iter().map(|candidate| async move {
+            if let Parents::Ask(parents) = &candidate.parents {
+                for parent in parents {
+                    if !store.is_finished(name, &ShardKey::new(&candidate.key.label, parent)).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+            match store.take(name, &candidate.key, &candidate.row, me).await {
+                Ok(row) => Ok(Some((candidate.key, row))),
+                Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        let results: Vec<Result<Option<(ShardKey, ShardRow)>, ApiError>> =
+            stream::iter(takes).buffer_unordered(TAKES_AT_A_TIME).collect().await;
+        let (mut took, mut failed) = (false, None);
+        for result in results {
+            match result {
+                Ok(Some((key, row))) => took |= self.start_shard(index, key, row),
+                Ok(None) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        if failed.is_some() {
+            self.look_at = MonoTime::default();
+        }
+        failed.map_or(Ok(took), Err)
+    }
+
+    fn start_shard(&mut self, index: usize, key: ShardKey, row: ShardRow) -> bool {
+        let Some(line) = self.pipelines.get(index) else { return false };
+        let stream = match line.pipeline.stream_arn(&key.label) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::error!(pipeline = &*line.pipeline.name, "{error}");
+                return false;
+            }
+        };
+        tracing::info!(
+            pipeline = &*line.pipeline.name,
+            shard = %key,
+            epoch = row.epoch,
+            checkpoint = row.checkpoint.as_ref().map_or("none", |checkpoint| checkpoint.as_str()),
+            "the lease is taken"
+        );
+        let (stop, stop_receiver) = watch::channel(None);
+        let (end_sender, end) = watch::channel(None);
+        let touched_ms = Arc::new(AtomicU64::new(self.shared.machine.now().as_millis()));
+        let shard = ShardTask {
+            shared: Arc::clone(&self.shared),
+            pipeline: Arc::clone(&line.pipeline),
+            key: key.clone(),
+            stream,
+            row,
+            deadline: self.deadline.clone(),
+            writer: line.writer.clone(),
+            slot: self.next_slot,
+            stop: stop_receiver,
+            touched_ms: Arc::clone(&touched_ms),
+        };
+        self.next_slot += 1;
+        let wake = Arc::clone(&self.wake);
+        let task = self.shared.machine.spawn(task(async move {
+            let ended = shard.run().await;
+            end_sender.send_replace(Some(ended));
+            wake.notify_one();
+        }));
+        self.running.insert((index, key), Running { task, stop, touched_ms, end });
+        true
+    }
+}
+
+/// Everyone whom these rows name.
+fn owners(rows: &[Rows]) -> impl Iterator<Item = Owner> {
+    rows.iter().flat_map(|(stream, shards)| {
+        let discovery = stream.iter().flatten().filter_map(|row| row.discovery_owner.clone());
+        discovery.chain(shards.iter().filter_map(|(_, row)| row.as_ref().ok()?.owner()))
+    })
+}

@@ -1,0 +1,113 @@
+//! Missing parents: shards that others name as their parent and that no listing shows. They are read if they still can
+//! be, else settled as gone, so that their children never wait for ever.
+
+use super::{Discovery, Sweep};
+use crate::error::{ApiError, ErrorKind};
+use crate::lease::row::{FinishedRow, Gap, ShardKey};
+use crate::machine::{MonoTime, timeout};
+use crate::stream::arn::StreamArn;
+use crate::stream::lineage::{self, GONE_AFTER, Gone};
+use crate::stream::source::{IteratorPosition, ListedShard, ShardId, ShardIterator};
+use crate::worker::finish::say_gaps;
+use crate::worker::pipeline::READ_TIMEOUT;
+
+impl Discovery {
+    pub(super) async fn iterator(
+        &self,
+        stream: &StreamArn,
+        shard: &ShardId,
+        position: &IteratorPosition,
+    ) -> Result<ShardIterator, ApiError> {
+        const API: &str = "GetShardIterator";
+        let call = self.pipeline.source.get_shard_iterator(stream, shard, position);
+        let answer = timeout(&*self.shared.machine, READ_TIMEOUT, call).await;
+        answer.unwrap_or_else(|| Err(ApiError::timeout(API, READ_TIMEOUT)))
+    }
+
+    /// A parent that is neither listed nor known: it is read if it still can be, else finished once it is gone for
+    /// certain, so that its children never wait for ever.
+    pub(super) async fn settle_missing(
+        &mut self,
+        stream: &StreamArn,
+        key: &ShardKey,
+        child: &ShardId,
+        is_skipped: bool,
+        sweep: &mut Sweep,
+    ) -> Result<(), ApiError> {
+        let listed = ListedShard { id: key.shard.clone(), parent: None, starting: None, ending: None };
+        let wall_ms = self.shared.machine.wall_ms();
+        // Before the start with `latest` there is nothing to want from a parent.
+        if is_skipped {
+            self.add_skipped(key, &listed, wall_ms).await?;
+            return Ok(());
+        }
+        loop {
+            match self.iterator(stream, &key.shard, &IteratorPosition::TrimHorizon).await {
+                Ok(_) => {
+                    self.gone.remove(key);
+                    if let Some(moment) = self.await_listing(key, lineage::is_old(child, wall_ms)) {
+                        sweep.ask_again(moment);
+                        return Ok(());
+                    }
+                    self.unlisted.remove(key);
+                    self.create(key, self.new_row(&listed, true, wall_ms)).await?;
+                    sweep.found = true;
+                    return Ok(());
+                }
+                Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Trimmed) => {}
+                Err(error) => return Err(error),
+            }
+            let now = self.shared.machine.now();
+            let test = self.gone.entry(key.clone()).or_default();
+            match test.refused(now, lineage::is_old(child, wall_ms)) {
+                Gone::Yes => break,
+                Gone::AskAgain(moment) if moment <= now => {}
+                Gone::AskAgain(moment) => {
+                    sweep.ask_again(moment);
+                    return Ok(());
+                }
+            }
+        }
+        self.gone.remove(key);
+        self.finish_gone(key, wall_ms).await?;
+        sweep.found = true;
+        Ok(())
+    }
+
+    /// A shard that can be read but is not listed: the next listing will show it, with its own parent, which comes first
+    /// (P3). `None` once it was awaited long enough: one more listing, and a minute unless its child is older.
+    fn await_listing(&mut self, key: &ShardKey, has_old_child: bool) -> Option<MonoTime> {
+        let now = self.shared.machine.now();
+        let Some(since) = self.unlisted.get(key).copied() else {
+            self.unlisted.insert(key.clone(), now);
+            return Some(if has_old_child { now } else { now + GONE_AFTER });
+        };
+        (!has_old_child && now.since(since) < GONE_AFTER).then(|| since + GONE_AFTER)
+    }
+
+    /// Before the first listing was stored, what is gone is simply before our time; later it is a possible gap.
+    async fn finish_gone(&mut self, key: &ShardKey, wall_ms: u64) -> Result<(), ApiError> {
+        let gap = Gap {
+            reason: "the shard was gone before it was first seen".to_owned(),
+            from: None,
+            to: None,
+            noticed_at_ms: wall_ms,
+        };
+        let gaps: Vec<Gap> = self.row.initialized.then_some(gap).into_iter().collect();
+        say_gaps(&self.pipeline, key, &gaps);
+        let row = FinishedRow { checkpoint: None, finished_at_ms: wall_ms, parents: vec![], gaps };
+        match self
+            .shared
+            .store
+            .create_finished(&self.pipeline.name, key, &row, self.row.discovery_epoch)
+            .await
+        {
+            Ok(()) => {
+                self.finished.insert(key.clone(), self.shared.machine.wall_ms());
+                Ok(())
+            }
+            Err(error) if error.kind == ErrorKind::ConditionFailed => self.is_finished(key).await.map(drop),
+            Err(error) => Err(error),
+        }
+    }
+}
