@@ -176,6 +176,11 @@ impl Reader {
         self.iterator = None;
     }
 
+    /// Whether nothing has been read yet from a LATEST iterator.
+    pub fn is_at_latest(&self) -> bool {
+        self.position == IteratorPosition::Latest
+    }
+
     /// Ends the shard by what a listing says: nothing lies beyond the position.
     pub fn end(&mut self) {
         self.ended = true;

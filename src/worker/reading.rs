@@ -63,8 +63,6 @@ pub struct Reading {
     pub latest_from_ms: Option<u64>,
     /// Leaves out the leading run of changes before this one; outweighs the moment.
     pub latest_first: Option<SequenceNumber>,
-    /// Reads from a LATEST iterator, and the first change is not stored yet.
-    first_is_due: bool,
     /// The last change read.
     pub last_read: Option<SequenceNumber>,
     /// A gap was noted and no change has been read since.
@@ -112,11 +110,10 @@ impl Reading {
             pipeline,
             stream: start.stream,
             shard: start.shard,
-            reader: Reader::new(position.clone(), iterator, pace),
+            reader: Reader::new(position, iterator, pace),
             encoder,
             feeder,
-            first_is_due: position == IteratorPosition::Latest,
-            latest_from_ms: start.latest_from_ms.filter(|_| start.checkpoint.is_none()),
+            latest_from_ms: start.latest_from_ms.filter(|_| start.latest_first.is_none()),
             latest_first: start.latest_first.filter(|_| start.checkpoint.is_none()),
             last_read: start.checkpoint,
             in_gap: start.in_gap,
@@ -205,11 +202,11 @@ impl Reading {
             }
         };
         self.over_trouble();
-        if self.first_is_due
+        if self.reader.is_at_latest()
+            && self.latest_first.is_none()
             && let Some(first) = page.records.first()
         {
             // The same iterator gives the page again.
-            self.first_is_due = false;
             self.latest_first = Some(first.sequence_number.clone());
             return Some(Event::FirstOfLatest(first.sequence_number.clone()));
         }

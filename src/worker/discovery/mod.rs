@@ -24,8 +24,8 @@ use crate::stream::lineage::GoneTest;
 
 /// Between sweeps while shards are being read.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
-/// Between sweeps while the pipeline has nothing to read: a new stream or a late child is awaited.
-const SWEEP_EVERY_WHEN_IDLE: Duration = Duration::from_secs(2);
+/// Between sweeps while a new stream, a late child or a parent that is not listed is awaited.
+const SWEEP_EVERY_WHEN_WAITING: Duration = Duration::from_secs(2);
 /// Finished rows are kept at least this long.
 const KEEP_FINISHED_MS: u64 = 48 * 3_600 * 1_000;
 /// Subtracted from the service's clock at a LATEST iterator: records' times are whole seconds, rounded down.
@@ -137,7 +137,8 @@ impl Discovery {
                         self.found.notify_one();
                     }
                     self.report_disabled(sweep.disabled && !sweep.busy);
-                    let pause = if sweep.busy { SWEEP_EVERY } else { SWEEP_EVERY_WHEN_IDLE };
+                    let is_waiting = !sweep.busy || sweep.again.is_some();
+                    let pause = if is_waiting { SWEEP_EVERY_WHEN_WAITING } else { SWEEP_EVERY };
                     sweep.again.map_or(pause, |again| again.since(machine.now()).min(pause))
                 }
                 Err(Stop::NotOwner) => {
@@ -156,7 +157,7 @@ impl Discovery {
                             "list the stream's shards: {error}"
                         );
                     }
-                    SWEEP_EVERY_WHEN_IDLE
+                    SWEEP_EVERY_WHEN_WAITING
                 }
             };
             timeout(&*machine, pause, self.sweep_now.notified()).await;
