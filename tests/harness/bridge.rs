@@ -85,6 +85,14 @@ impl Bridge {
         self.wait().await
     }
 
+    /// Waits until its session has begun: before it listens for signals, any of them just ends a process.
+    pub async fn begun(&mut self) {
+        while !self.log().contains("the session begins") {
+            self.assert_running();
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
     /// Sends SIGTERM and fails unless the process ends with exit code 0.
     pub async fn terminate_cleanly(&mut self) {
         let status = self.terminate().await;

@@ -64,12 +64,16 @@ async fn ended_in_the_middle(test: &str, how: How) -> Report {
         delivery.until_arrived(&mut bridge, arrived).await;
         match how {
             How::Kill => bridge.kill9().await,
-            How::Terminate => bridge.terminate_cleanly().await,
+            How::Terminate => {
+                bridge.begun().await;
+                bridge.terminate_cleanly().await;
+            }
         }
         bridge = Bridge::start(&toml);
     }
     delivery.until_arrived(&mut bridge, CHANGES).await;
     traffic.finished().await.expect("every change is made");
+    bridge.begun().await;
     bridge.terminate_cleanly().await;
 
     let (_, report) = delivery.finish().await;
