@@ -5,6 +5,7 @@ pub mod json_str;
 pub mod lineage;
 pub mod page;
 pub mod reader;
+pub mod retention;
 pub mod sequence;
 pub mod source;
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::held::Held;
 use super::pipeline::{Pipeline, READ_TIMEOUT};
-use super::shard::{RETENTION_MS, ShardEnd, ShardTask};
+use super::shard::{ShardEnd, ShardTask};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::{FinishedRow, Gap, ShardKey, ShardRow, ShardState};
 use crate::machine::{MonoTime, timeout};
 use crate::ops::repeats::Repeats;
 use crate::retry::Retry;
+use crate::stream::retention::Unread;
 use crate::stream::source::{ListShards, ListedShard};
 
 /// The row of a shard just discovered.
@@ -37,7 +38,7 @@ pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64) 
 /// lost its first ones before anybody knew of it: that is noted (P7).
 pub fn late_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64) -> ShardRow {
     let mut row = new_shard_row(shard, parents_finished, wall_ms);
-    if shard.id.created_ms().is_some_and(|created| created.saturating_add(RETENTION_MS) <= wall_ms) {
+    if Unread::new(&shard.id, None, wall_ms).was_found_late() {
         row.gaps.push(Gap {
             reason:
                 "the shard was discovered later than the stream's retention of 24 hours after it was opened"

@@ -21,6 +21,7 @@ use crate::stream::arn::StreamArn;
 use crate::stream::lineage::{self, Gone, GoneTest, Listing};
 use crate::stream::page::{Page, StreamRecord};
 use crate::stream::reader::{Next, PageFacts, Reader, Trouble};
+use crate::stream::retention::Unread;
 use crate::stream::source::{IteratorPosition, ShardId};
 
 /// What a buffered change costs besides its payload and key.
@@ -65,6 +66,8 @@ pub struct Reading {
     pub latest_first: Option<SequenceNumber>,
     /// The last change read.
     pub last_read: Option<SequenceNumber>,
+    /// Set until a change was read: retention may pass some before.
+    unread: Option<Unread>,
     /// A gap was noted and no change has been read since.
     pub in_gap: bool,
     /// When this loop last moved, on the machine's clock in milliseconds; [`AT_REST`] while it waits with good reason.
@@ -83,6 +86,7 @@ pub struct Start {
     pub latest_first: Option<SequenceNumber>,
     /// A LATEST iterator granted a moment ago.
     pub latest_iterator: Option<String>,
+    pub discovered_at_ms: u64,
     pub in_gap: bool,
 }
 
@@ -103,6 +107,7 @@ impl Reading {
             (None, None) => IteratorPosition::TrimHorizon,
         };
         let iterator = start.latest_iterator.filter(|_| position == IteratorPosition::Latest);
+        let unread = Unread::new(&start.shard, start.latest_from_ms, start.discovered_at_ms);
         let encoder = pipeline.encoder(start.stream.clone());
         let budget = pipeline.shard_budget();
         Reading {
@@ -115,6 +120,7 @@ impl Reading {
             feeder,
             latest_from_ms: start.latest_from_ms.filter(|_| start.latest_first.is_none()),
             latest_first: start.latest_first.filter(|_| start.checkpoint.is_none()),
+            unread: start.checkpoint.is_none().then_some(unread),
             last_read: start.checkpoint,
             in_gap: start.in_gap,
             touched_ms,
@@ -161,6 +167,11 @@ impl Reading {
             Ok(iterator) => {
                 self.gone.seen();
                 self.reader.granted(iterator.token);
+                let now_ms = iterator.served_at_ms.unwrap_or_else(|| self.shared.machine.wall_ms());
+                let may_be_trimmed = self.unread.is_some_and(|unread| unread.may_be_trimmed(now_ms));
+                if *position == IteratorPosition::TrimHorizon && may_be_trimmed && !self.in_gap {
+                    return self.gap("the shard was not read within the stream's retention of 24 hours");
+                }
                 None
             }
             Err(error) => self.trouble(error).await,
@@ -222,6 +233,7 @@ impl Reading {
         self.feeder.submit(changes).await;
         if facts.last.is_some() {
             self.last_read.clone_from(&facts.last);
+            self.unread = None;
         }
         self.reader.read(self.shared.machine.now(), facts);
         if let Some(reason) = refused {

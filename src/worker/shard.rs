@@ -22,9 +22,6 @@ use crate::ops::repeats::Repeats;
 use crate::retry::Retry;
 use crate::stream::arn::StreamArn;
 
-/// A row without a checkpoint whose shard was discovered longer ago than this may have lost its first changes.
-pub const RETENTION_MS: u64 = 24 * 3_600 * 1_000;
-
 /// How a shard's task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardEnd {
@@ -173,13 +170,6 @@ impl Run {
     fn start_reading(&mut self) {
         let task = &self.task;
         let row = &self.held.row;
-        let discovered_long_ago =
-            task.shared.machine.wall_ms().saturating_sub(row.discovered_at_ms) >= RETENTION_MS;
-        let gap_reason = "the shard was not read within the stream's retention of 24 hours";
-        let may_miss_its_beginning = row.checkpoint.is_none()
-            && row.latest_from_ms.is_none()
-            && discovered_long_ago
-            && row.gaps.is_empty();
         let never_carried = row.checkpoint.is_none() && row.latest_first.is_none();
         let start = Start {
             stream: task.stream.clone(),
@@ -188,19 +178,16 @@ impl Run {
             latest_from_ms: row.latest_from_ms,
             latest_first: row.latest_first.clone(),
             latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| never_carried),
+            discovered_at_ms: row.discovered_at_ms,
             in_gap: row.gaps.last().is_some_and(|gap| gap.to.is_none()),
         };
-        let mut reading = Reading::new(
+        let reading = Reading::new(
             Arc::clone(&task.shared),
             Arc::clone(&task.pipeline),
             self.inlet.feeder(),
             Arc::clone(&task.touched_ms),
             start,
         );
-        if may_miss_its_beginning && let Some(event) = reading.gap(gap_reason) {
-            self.heed(reading, event);
-            return;
-        }
         self.reading = Some(Box::pin(reading.next()));
     }
 
