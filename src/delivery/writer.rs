@@ -127,6 +127,13 @@ impl ShardInlet {
         self.feeder.clone()
     }
 
+    /// Has the writer forget the shard: no call that begins from here on holds a change of it. Those under way are not
+    /// taken back, and nobody hears what becomes of them.
+    pub async fn close(&self) {
+        // A closed channel means that the writer itself is gone.
+        let _ = self.feeder.commands.send(Command::Close(self.feeder.slot)).await;
+    }
+
     /// Whether the writer sends nothing more of this shard.
     pub fn is_halted(&self) -> bool {
         self.progress.borrow().halted.is_some()

@@ -213,6 +213,8 @@ impl Run {
             }
             Phase::Draining(until) if self.inlet.is_empty() || self.inlet.is_halted() || now >= until => {
                 self.saving = None;
+                // What is left is the next owner's to send: with the lease, this worker gives up its lanes (P4).
+                self.inlet.close().await;
                 Some(finish::release(&self.task, &mut self.held).await)
             }
             _ => None,
