@@ -17,6 +17,10 @@ pub enum Service {
     Leases,
 }
 
+impl Service {
+    pub const ALL: [Service; 3] = [Service::Source, Service::Sink, Service::Leases];
+}
+
 /// How often what happens, in thousandths of all calls.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rates {
@@ -36,12 +40,12 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Rates as a stormy or a calm day has them.
-    pub fn draw(dice: &mut Dice) -> Self {
-        let most = dice.pick(&[0, 5, 20, 60, 150]).unwrap_or(0);
+    /// Rates as a stormy or a calm day has them, none above `foulest`.
+    pub fn draw(dice: &mut Dice, foulest: u64) -> Self {
+        let most = dice.pick(&[0, foulest / 10, foulest]).unwrap_or(0);
         let expire = if dice.chance(300) { dice.below(200) } else { 0 };
         let mut rate = || if dice.chance(600) { dice.below(most + 1) } else { 0 };
-        Rates {
+        let mut rates = Rates {
             reject: rate(),
             lose: rate(),
             hold: rate() / 2,
@@ -49,7 +53,18 @@ impl Rates {
             throttle: rate(),
             entry: rate() * 2,
             expire,
+        };
+        // And days on which one thing goes wrong again and again.
+        if foulest > 0 && dice.chance(200) {
+            let often = dice.between(100, 500);
+            match dice.below(4) {
+                0 => rates.lose = often,
+                1 => rates.hold = often,
+                2 => rates.slow = often,
+                _ => rates.expire = often,
+            }
         }
+        rates
     }
 }
 
@@ -93,6 +108,12 @@ pub struct Outage {
     pub service: Service,
     pub from_ms: u64,
     pub until_ms: u64,
+}
+
+impl Outage {
+    pub fn later(self, ms: u64) -> Self {
+        Outage { from_ms: self.from_ms + ms, until_ms: self.until_ms + ms, ..self }
+    }
 }
 
 impl Faults {

@@ -42,6 +42,13 @@ pub struct Lease {
     pub gaps: Vec<Gap>,
 }
 
+/// Where Kinesis put a record: its shard, and its sequence number there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    pub shard: Arc<str>,
+    pub number: Seq,
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -59,8 +66,12 @@ pub enum Event {
     Read { shard: Shard, first: Option<Seq>, count: usize },
     /// A PutRecords request was sent: each record's stream shard, partition key and change.
     Put { sink: Arc<str>, records: Vec<(Shard, Arc<str>, Seq)> },
-    /// Kinesis has a record.
-    Stored { shard: Shard, seq: Seq, item: Item, place: String },
+    /// Kinesis has a record. `inverted`: it stands before an earlier one of its lane, though that was acknowledged.
+    Stored { shard: Shard, seq: Seq, item: Item, place: Place, inverted: bool },
+    /// A worker was told so: each record's stream shard, partition key and place.
+    Acknowledged { records: Vec<(Shard, Arc<str>, Place)> },
+    /// How many inversions the process has counted (`order_inversions_total`).
+    Inversions { counted: u64 },
     /// A shard's row was written (`None`: deleted).
     Lease { shard: Shard, row: Option<Lease> },
     /// A shard was stored as finished.
@@ -85,8 +96,8 @@ pub enum Event {
     FaultsOver,
     /// All is delivered and every open shard has a living owner.
     Settled,
-    /// A call and what became of it.
-    Call { api: &'static str, what: String, outcome: String },
+    /// A call that was sent then, and what became of it.
+    Call { api: &'static str, what: String, sent_ms: u64, outcome: String },
 }
 
 /// All events of a run.
@@ -103,54 +114,106 @@ impl History {
     }
 }
 
+/// A shard's name as the timeline has it, `table0:97000#4`: the label's and the id's ends, which tell them apart.
+fn short(shard: &str) -> String {
+    let Some((stream, id)) = shard.split_once('#') else { return shard.to_owned() };
+    let (table, label) = stream.split_once(':').unwrap_or((stream, ""));
+    let end = |text: &str, at: char| {
+        let end = text.rsplit(at).next().unwrap_or_default().trim_start_matches('0').to_owned();
+        if end.is_empty() { "0".to_owned() } else { end }
+    };
+    format!("{table}:{}#{}", end(label, 'T'), end(id, '-'))
+}
+
+/// A position as the timeline has it.
+fn at(seq: Option<Seq>) -> String {
+    seq.map_or_else(|| "none".to_owned(), |seq| seq.to_string())
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", at(self.from), at(self.to))
+    }
+}
+
+fn gaps(gaps: &[Gap]) -> String {
+    gaps.iter().map(|gap| format!(" gap {gap}")).collect()
+}
+
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>10}.{:03}  {:<8} ", self.at_ms / 1_000, self.at_ms % 1_000, self.who)?;
-        match &self.event {
-            Event::Opened { shard, parent: Some(parent) } => write!(f, "opened    {shard} child of {parent}"),
-            Event::Opened { shard, parent: None } => write!(f, "opened    {shard}"),
-            Event::Closed { shard } => write!(f, "closed    {shard}"),
-            Event::Written { shard, seq, item } => write!(f, "written   {shard} {seq} {item}"),
-            Event::Trimmed { shard, through } => write!(f, "trimmed   {shard} through {through}"),
-            Event::Vanished { shard } => write!(f, "vanished  {shard}"),
-            Event::Read { shard, first, count } => write!(f, "read      {shard} {count} from {first:?}"),
+        write!(f, "{:>8}.{:03}  {:<6} {}", self.at_ms / 1_000, self.at_ms % 1_000, self.who, self.event)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Opened { shard, parent } => {
+                write!(f, "opened     {}", short(shard))?;
+                parent.as_ref().map_or(Ok(()), |parent| write!(f, " child of {}", short(parent)))
+            }
+            Event::Closed { shard } => write!(f, "closed     {}", short(shard)),
+            Event::Written { shard, seq, item } => write!(f, "written    {} {item} {seq}", short(shard)),
+            Event::Trimmed { shard, through } => write!(f, "trimmed    {} through {through}", short(shard)),
+            Event::Vanished { shard } => write!(f, "vanished   {}", short(shard)),
+            Event::Read { shard, first, count } => {
+                write!(f, "read       {} {count} from {}", short(shard), at(*first))
+            }
             Event::Put { sink, records } => {
-                write!(f, "put       {sink} {}:", records.len())?;
-                records.iter().try_for_each(|(_, key, seq)| write!(f, " {key}@{seq}"))
+                write!(f, "put        {sink} {}:", records.len())?;
+                records.iter().try_for_each(|(shard, key, seq)| write!(f, " {}/{key}@{seq}", short(shard)))
             }
-            Event::Stored { shard, seq, item, place } => {
-                write!(f, "stored    {shard} {seq} {item} at {place}")
+            Event::Stored { shard, seq, item, place, inverted } => {
+                let inverted = if *inverted { ", BEFORE an earlier one" } else { "" };
+                write!(
+                    f,
+                    "stored     {} {item} {seq} at {}/{}{inverted}",
+                    short(shard),
+                    place.shard,
+                    place.number
+                )
             }
-            Event::Lease { shard, row: None } => write!(f, "lease     {shard} deleted"),
+            Event::Acknowledged { records } => {
+                write!(f, "answered  ")?;
+                records
+                    .iter()
+                    .try_for_each(|(shard, key, place)| write!(f, " {}/{key}@{}", short(shard), place.number))
+            }
+            Event::Inversions { counted } => write!(f, "inversions {counted} counted"),
+            Event::Lease { shard, row: None } => write!(f, "lease      {} deleted", short(shard)),
             Event::Lease { shard, row: Some(row) } => write!(
                 f,
-                "lease     {shard} owner {} epoch {} revision {} checkpoint {:?} gaps {:?}",
+                "lease      {} owner {} epoch {} revision {} checkpoint {}{}",
+                short(shard),
                 row.owner.as_deref().unwrap_or("none"),
                 row.epoch,
                 row.revision,
-                row.checkpoint,
-                row.gaps
+                at(row.checkpoint),
+                gaps(&row.gaps)
             ),
-            Event::Finished { shard, checkpoint, gaps } => {
-                write!(f, "finished  {shard} checkpoint {checkpoint:?} gaps {gaps:?}")
+            Event::Finished { shard, checkpoint, gaps: noted } => {
+                write!(f, "finished   {} checkpoint {}{}", short(shard), at(*checkpoint), gaps(noted))
             }
-            Event::Forgotten { shard } => write!(f, "forgotten {shard}"),
-            Event::Session { id, row: None } => write!(f, "session   {id} deleted"),
+            Event::Forgotten { shard } => write!(f, "forgotten  {}", short(shard)),
+            Event::Session { id, row: None } => write!(f, "session    {id} deleted"),
             Event::Session { id, row: Some((incarnation, counter)) } => {
-                write!(f, "session   {id} {incarnation} counter {counter}")
+                write!(f, "session    {id} {incarnation} counter {counter}")
             }
             Event::Stream { table, initialized, gaps } => {
-                write!(f, "stream    {table} initialized {initialized} gaps {gaps:?}")
+                write!(f, "stream     {table} initialized {initialized} gaps {gaps:?}")
             }
-            Event::Memory { used, limit } => write!(f, "memory    {used} of {limit}"),
-            Event::Process { runs: true, how } => write!(f, "started   {how}"),
-            Event::Process { runs: false, how } => write!(f, "ended     {how}"),
-            Event::Panicked(text) => write!(f, "PANICKED  {text}"),
+            Event::Memory { used, limit } => write!(f, "memory     {used} of {limit}"),
+            Event::Process { runs: true, how } => write!(f, "started    {how}"),
+            Event::Process { runs: false, how } => write!(f, "ended      {how}"),
+            Event::Panicked(text) => write!(f, "PANICKED   {text}"),
             Event::Unreadable(text) => write!(f, "UNREADABLE {text}"),
-            Event::Note(note) => write!(f, "note      {note}"),
-            Event::FaultsOver => write!(f, "note      no more faults from here on"),
-            Event::Settled => write!(f, "note      everything is delivered and owned"),
-            Event::Call { api, what, outcome } => write!(f, "call      {api} {what}: {outcome}"),
+            Event::Note(note) => write!(f, "note       {note}"),
+            Event::FaultsOver => write!(f, "note       no more faults from here on"),
+            Event::Settled => write!(f, "note       everything is delivered and owned"),
+            Event::Call { api, what, sent_ms, outcome } => {
+                write!(f, "call       {api} {what} (sent at {sent_ms}): {outcome}")
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The oracle itself: it accepts a good history and rejects bad ones, hand-made, one for each rule.
 
-use crate::history::{Entry, Event, Gap, Lease};
+use crate::history::{Entry, Event, Gap, Lease, Place};
 use crate::oracle::{Oracle, Rule, Violation};
 
 const PARENT: &str = "t:1#p";
@@ -27,8 +27,12 @@ fn written(shard: &str, seq: u128, item: &str) -> Event {
     Event::Written { shard: shard.into(), seq, item: item.into() }
 }
 
+fn place(number: u128) -> Place {
+    Place { shard: "k-0".into(), number }
+}
+
 fn stored(shard: &str, seq: u128, item: &str) -> Event {
-    Event::Stored { shard: shard.into(), seq, item: item.into(), place: String::new() }
+    Event::Stored { shard: shard.into(), seq, item: item.into(), place: place(seq), inverted: false }
 }
 
 fn session(incarnation: &str) -> Event {

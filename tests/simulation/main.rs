@@ -16,6 +16,7 @@ mod oracle;
 mod plan;
 mod process;
 mod scenario;
+mod sights;
 mod world;
 
 mod judged;

@@ -2,11 +2,13 @@
 //! what an onlooker sees: the table's changes, Kinesis' records, the lease table's rows, and who was running.
 
 mod ending;
+mod inversions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::history::{Entry, Event, Gap, Item, Lease, Seq, Shard, Who};
+use inversions::Inversions;
 
 /// Which promise was broken, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +28,7 @@ pub enum Rule {
     LaneTwice,
     /// P3: a child was read, or a change of it delivered, before its parent was done.
     Lineage,
-    /// P4: two owners in one epoch, a lease taken from the living, or a record sent without a living session.
+    /// P4: two owners in one epoch, a lease taken from the living, or a record sent without its lease.
     Fencing,
     /// P5: more in memory than allowed.
     Memory,
@@ -34,6 +36,8 @@ pub enum Rule {
     Backwards,
     /// P7: a gap was noted where retention had not passed.
     FalseGap,
+    /// P2, P7: an inversion by Kinesis was not counted, or one was counted that never was.
+    Inversions,
     /// Not settled within the time allowed after the last fault.
     Liveness,
     /// A task panicked.
@@ -44,6 +48,8 @@ pub enum Rule {
 
 /// How long changes are kept.
 const RETENTION_MS: u64 = 24 * 3_600 * 1_000;
+/// A first start carries what is there up to so long after its first listing.
+const FIRST_READ_MS: u64 = 60_000;
 /// How far a worker's wall clock may be ahead of the world's.
 const CLOCKS_APART_MS: u64 = 2_000;
 
@@ -97,6 +103,7 @@ pub struct Oracle {
     stream_gaps: BTreeMap<String, Vec<(String, String)>>,
     /// The tables that are read from `latest`.
     pub latest: BTreeSet<String>,
+    pub inversions: Inversions,
     settle_by_ms: Option<u64>,
     pub settled: bool,
 }
@@ -135,7 +142,12 @@ impl Oracle {
             Event::Vanished { shard } => self.shard(shard).vanished = true,
             Event::Read { shard, .. } => return self.read(shard),
             Event::Put { records, .. } => return self.put(who, records),
-            Event::Stored { shard, seq, item, .. } => return self.stored(shard, *seq, item),
+            Event::Stored { shard, seq, item, inverted, .. } => {
+                self.inversions.happened |= inverted;
+                return self.stored(shard, *seq, item);
+            }
+            Event::Acknowledged { records } => self.inversions.acknowledged(who, records),
+            Event::Inversions { counted } => return self.inversions.counted(who, *counted),
             Event::Lease { shard, row } => return self.lease(who, shard, row.as_ref(), at),
             Event::Finished { shard, checkpoint, gaps } => {
                 return self.finished(shard, *checkpoint, gaps, at);
@@ -172,10 +184,12 @@ impl Oracle {
     }
 
     /// In what time after the last fault everything must be settled: dead sessions (10 s), a full look (30 s), held
-    /// requests (90 s), a chain of shards; and for each that is gone, the minute that the test for it takes.
+    /// requests (90 s), a chain of shards; for each that is gone, the minute that the test for it takes; and for each
+    /// that is listed, its part of some sweeps, which read a page a second, of a single shard at worst.
     fn settle_within_ms(&self) -> u64 {
         let gone = self.shards.values().filter(|shard| shard.vanished && !shard.finished).count() as u64;
-        300_000 + 75_000 * gone
+        let listed = self.shards.values().filter(|shard| !shard.vanished).count() as u64;
+        300_000 + 75_000 * gone + 3_000 * listed
     }
 
     fn shard(&mut self, shard: &Shard) -> &mut ShardState {
@@ -205,11 +219,13 @@ impl Oracle {
     }
 
     /// Whether the change may be left out because it is older than the start: `latest` wants none that was there before
-    /// the first listing, and nobody can have what retention had passed by then.
+    /// the first listing, and nobody can have what retention had passed by then, or was passing just then.
     fn is_before_start(&self, shard: &ShardState, change: &Change) -> bool {
         let initialized_ms = self.initialized_ms.get(&shard.table).copied().unwrap_or(u64::MAX);
+        let was_passing = shard.opened_ms + RETENTION_MS <= initialized_ms.saturating_add(CLOCKS_APART_MS);
+        let passed_ms = if was_passing { FIRST_READ_MS + CLOCKS_APART_MS } else { 0 };
         (self.latest.contains(&shard.table) && change.written_ms <= initialized_ms)
-            || change.trimmed_ms.is_some_and(|at| at <= initialized_ms)
+            || change.trimmed_ms.is_some_and(|at| at <= initialized_ms.saturating_add(passed_ms))
     }
 
     /// The first change of the shard that is not done and must be delivered.
@@ -250,12 +266,18 @@ impl Oracle {
                 return broken(Rule::LaneTwice, format!("{key} of {shard} twice in one call, at {seq}"));
             }
         }
-        let incarnation = self.session_of.get(who);
-        let lives = incarnation.is_some_and(|one| self.sessions.values().any(|living| living == one));
-        if lives {
-            Ok(())
-        } else {
-            broken(Rule::Fencing, format!("{who} sends records without a living session"))
+        let Some(me) = self.session_of.get(who).filter(|me| self.sessions.values().any(|one| one == *me))
+        else {
+            return broken(Rule::Fencing, format!("{who} sends records without a living session"));
+        };
+        let lease_of = |shard: &Shard| self.shards.get(shard).and_then(|state| state.lease.as_ref());
+        let is_mine = |lease: &Lease| lease.owner.as_ref() == Some(me);
+        match records.iter().find(|(shard, ..)| !lease_of(shard).is_some_and(is_mine)) {
+            Some((shard, key, seq)) => {
+                let lease = lease_of(shard);
+                broken(Rule::Fencing, format!("{who} sends {key}@{seq} of {shard}, whose lease is {lease:?}"))
+            }
+            None => Ok(()),
         }
     }
 

@@ -11,29 +11,61 @@ use crate::faults::{Outage, Service};
 pub struct Plan {
     pub seed: u64,
     pub workers: usize,
+    /// The slowest and the fastest clock of a worker, in thousandths.
+    pub clocks: (u64, u64),
     pub pipelines: usize,
-    /// Kinesis shards of each target stream.
-    pub kinesis_shards: u64,
+    pub kinesis: Kinesis,
     /// Shards with which each stream begins.
     pub stream_shards: u32,
-    /// Whether the pipelines start at `latest`.
-    pub latest: bool,
     /// Partition keys, and items of each.
     pub keys: (u64, u64),
+    pub settings: Settings,
     /// For how long things happen and fail.
     pub turmoil_ms: u64,
     /// Between two outside events, at most.
     pub event_every_ms: u64,
     /// What may happen, each with its weight.
     pub weights: Vec<(Happening, u64)>,
-    /// All workers are away for longer than the retention.
-    pub long_outage: bool,
+    /// The most thousandths of all calls that fail in one way.
+    pub foulest: u64,
+    /// The first worker starts when the stream is nearly as old as its retention.
+    pub late_start: bool,
+    /// All workers are away for about as long as changes are kept, or longer.
+    pub away: Option<Away>,
     /// Services that are down for everybody for a while.
     pub outages: Vec<Outage>,
-    /// Below what a configuration may say, so that few shards feel it: two GetRecords calls at a time need 4 MiB.
-    pub memory_limit_mib: u64,
+    /// Nothing happens to the workers and their leases, so that every inversion is theirs to count.
+    pub sheltered: bool,
+}
+
+/// The target streams.
+#[derive(Debug, Clone)]
+pub struct Kinesis {
+    pub shards: u64,
+    /// Records that each shard takes in a second.
+    pub limit: u64,
+    /// How often a record is put before an acknowledged one of its lane, in thousandths.
+    pub inversions: u64,
+}
+
+/// How the whole fleet is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    Dead,
+    /// Paused in place, and woken with all it held in memory.
+    Asleep,
+}
+
+/// What the workers' configuration says.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub latest: bool,
+    pub heartbeat_s: u64,
+    pub checkpoint_s: u64,
     pub max_in_flight: u64,
     pub partition_key: &'static str,
+    /// Below what a configuration may say, so that few shards feel it: two GetRecords calls at a time need 4 MiB.
+    pub memory_limit_mib: u64,
 }
 
 /// Something that happens to the world or to a process.
@@ -52,51 +84,74 @@ pub enum Happening {
     /// A second process under the id of one that is paused.
     Rival,
     Disable,
+    ReshardKinesis,
+}
+
+/// All but [`Happening::Write`], each with its weight.
+const KINDS: [(Happening, u64); 12] = [
+    (Happening::Rotate, 20),
+    (Happening::RotateAll, 8),
+    (Happening::Split, 10),
+    (Happening::Burst, 10),
+    (Happening::Kill, 12),
+    (Happening::Stop, 8),
+    (Happening::Pause, 12),
+    (Happening::Cut, 15),
+    (Happening::Weather, 15),
+    (Happening::Rival, 4),
+    (Happening::Disable, 3),
+    (Happening::ReshardKinesis, 4),
+];
+
+impl Happening {
+    /// Whether a worker suffers from it.
+    fn hits_workers(self) -> bool {
+        matches!(
+            self,
+            Happening::Kill | Happening::Stop | Happening::Pause | Happening::Cut | Happening::Rival
+        )
+    }
 }
 
 impl Plan {
     pub fn draw(seed: u64) -> Self {
-        let mut dice = Dice::new(seed, 1 << 32);
-        let kinds = [
-            (Happening::Rotate, 20),
-            (Happening::RotateAll, 8),
-            (Happening::Split, 10),
-            (Happening::Burst, 10),
-            (Happening::Kill, 12),
-            (Happening::Stop, 8),
-            (Happening::Pause, 12),
-            (Happening::Cut, 15),
-            (Happening::Weather, 15),
-            (Happening::Rival, 4),
-            (Happening::Disable, 3),
-        ];
+        let dice = &mut Dice::new(seed, 1 << 32);
+        let turmoil_ms = dice.between(20_000, 200_000);
+        let inversions = if dice.chance(80) { dice.between(5, 100) } else { 0 };
+        let sheltered = inversions > 0 && dice.chance(700);
+        // Trouble every second leaves no worker alive for long enough to store a checkpoint, so some days are calmer.
+        let mut weights = vec![(Happening::Write, dice.pick(&[60, 200, 3_000]).unwrap_or(60))];
         // Not every run has everything: what is rare together must also be seen alone.
-        let mut weights = vec![(Happening::Write, 60)];
-        weights.extend(kinds.into_iter().filter(|_| dice.chance(650)));
-        let turmoil_ms = dice.between(20_000, 150_000);
+        let may_happen = |kind: Happening| !(sheltered && kind.hits_workers());
+        weights.extend(KINDS.into_iter().filter(|_| dice.chance(650)).filter(|(kind, _)| may_happen(*kind)));
         let mut outages = vec![];
         if dice.chance(200) {
-            let service =
-                dice.pick(&[Service::Source, Service::Sink, Service::Leases]).unwrap_or(Service::Sink);
+            let service = dice.pick(if sheltered { &Service::ALL[..2] } else { &Service::ALL });
             let from_ms = dice.below(turmoil_ms);
-            outages.push(Outage { service, from_ms, until_ms: from_ms + dice.between(10_000, 130_000) });
+            let until_ms = from_ms + dice.between(10_000, 130_000);
+            outages.extend(service.map(|service| Outage { service, from_ms, until_ms }));
         }
         Plan {
             seed,
-            workers: usize::try_from(dice.between(1, 3)).unwrap_or(1),
-            pipelines: if dice.chance(150) { 2 } else { 1 },
-            kinesis_shards: dice.between(1, 3),
+            workers: usize::try_from(dice.between(1, 4)).unwrap_or(1),
+            clocks: dice.pick(&[(1_000, 1_000), (950, 1_050), (900, 1_100)]).unwrap_or((1_000, 1_000)),
+            pipelines: dice.pick(&[1, 1, 1, 1, 2, 3]).unwrap_or(1),
+            kinesis: Kinesis {
+                shards: dice.between(1, 3),
+                limit: dice.pick(&[1_000, 1_000, 50]).unwrap_or(1_000),
+                inversions,
+            },
             stream_shards: u32::try_from(dice.between(1, 3)).unwrap_or(1),
-            latest: dice.chance(150),
             keys: (dice.between(1, 12), dice.between(1, 3)),
+            settings: Settings::draw(dice),
             turmoil_ms,
-            outages,
             event_every_ms: dice.pick(&[300, 800, 2_000]).unwrap_or(800),
             weights,
-            long_outage: dice.chance(60),
-            memory_limit_mib: dice.pick(&[4, 256]).unwrap_or(256),
-            max_in_flight: dice.pick(&[1, 2, 8]).unwrap_or(8),
-            partition_key: if dice.chance(300) { "item_key" } else { "partition_key" },
+            foulest: dice.pick(&[0, 5, 20, 60, 150, 400]).unwrap_or(0),
+            late_start: dice.chance(60),
+            away: if !sheltered && dice.chance(80) { dice.pick(&[Away::Dead, Away::Asleep]) } else { None },
+            outages,
+            sheltered,
         }
     }
 
@@ -115,17 +170,37 @@ impl Plan {
 
     /// The workers' configuration, as a user writes it.
     pub fn config(&self) -> Arc<str> {
-        let mut text = "[worker]\nid = \"w\"\n".to_owned();
-        let start = if self.latest { "latest" } else { "trim_horizon" };
+        let Settings { latest, heartbeat_s, checkpoint_s, max_in_flight, partition_key, .. } = self.settings;
+        let start = if latest { "latest" } else { "trim_horizon" };
+        let failover_s = heartbeat_s * 5;
+        let mut text = format!(
+            "[worker]\nid = \"w\"\n[lease_table]\nheartbeat_interval = \"{heartbeat_s}s\"\n\
+             failover_time = \"{failover_s}s\"\ncheckpoint_interval = \"{checkpoint_s}s\"\n"
+        );
         for n in 0..self.pipelines {
             // Writing into a String cannot fail.
             let _ = write!(
                 text,
                 "[[pipeline]]\nname = \"table{n}\"\n[pipeline.source]\ntable = \"table{n}\"\nstart = \"{start}\"\n\
-                 [pipeline.sink]\nstream = \"sink-{n}\"\nmax_in_flight = {}\n[pipeline.record]\npartition_key = \"{}\"\n",
-                self.max_in_flight, self.partition_key
+                 [pipeline.sink]\nstream = \"sink-{n}\"\nmax_in_flight = {max_in_flight}\n\
+                 [pipeline.record]\npartition_key = \"{partition_key}\"\n",
             );
         }
         text.into()
+    }
+}
+
+impl Settings {
+    fn draw(dice: &mut Dice) -> Self {
+        Settings {
+            latest: dice.chance(150),
+            heartbeat_s: dice.pick(&[2, 2, 1]).unwrap_or(2),
+            checkpoint_s: dice.pick(&[5, 1]).unwrap_or(5),
+            max_in_flight: dice.pick(&[1, 2, 8]).unwrap_or(8),
+            partition_key: dice
+                .pick(&["partition_key", "partition_key", "item_key"])
+                .unwrap_or("partition_key"),
+            memory_limit_mib: dice.pick(&[4, 256]).unwrap_or(256),
+        }
     }
 }

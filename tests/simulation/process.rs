@@ -132,22 +132,31 @@ fn worker(world: &Arc<World>, who: &Who, start: &Start, machine: Arc<dyn Machine
         config.lease_table.checkpoint_interval,
         metrics,
     ));
-    watch_memory(world, who, &shared);
+    watch_figures(world, who, &shared, &pipelines);
     let settings = WorkerSettings { identity, timing, shutdown_timeout: config.worker.shutdown_timeout };
     Worker { shared, pipelines, settings }
 }
 
-/// Tells the history, each second, what the process holds in memory, when that changed.
-fn watch_memory(world: &Arc<World>, who: &Who, shared: &Arc<Shared>) {
+/// Tells the history, four times a second, what the process holds in memory and how many inversions it counted, when
+/// that changed.
+fn watch_figures(world: &Arc<World>, who: &Who, shared: &Arc<Shared>, pipelines: &[Arc<Pipeline>]) {
     let (world, who, shared) = (Arc::clone(world), who.clone(), Arc::downgrade(shared));
+    let counters: Vec<_> = pipelines.iter().map(|one| one.metrics.order_inversions.clone()).collect();
     tokio::spawn(async move {
-        let mut before = 0;
-        while let Some(shared) = shared.upgrade() {
-            let (used, limit) = (shared.budget.used(), shared.budget.limit());
-            drop(shared);
-            if used != before {
+        let mut before = (0, 0);
+        loop {
+            let budget = shared.upgrade().map(|shared| (shared.budget.used(), shared.budget.limit()));
+            let (used, limit) = budget.unwrap_or_default();
+            let counted = counters.iter().map(|counter| counter.get()).sum();
+            if used != before.0 {
                 world.lock().tell(&who, Event::Memory { used, limit });
-                before = used;
+            }
+            if counted != before.1 {
+                world.lock().tell(&who, Event::Inversions { counted });
+            }
+            before = (used, counted);
+            if budget.is_none() {
+                return;
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }

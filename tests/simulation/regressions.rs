@@ -17,7 +17,7 @@ fn highest_epoch(history: &[Entry]) -> u64 {
 #[test]
 fn a_shard_that_waits_for_kinesis_is_not_taken_for_stuck() {
     let mut plan = Plan::draw(0);
-    (plan.workers, plan.pipelines, plan.latest, plan.long_outage) = (1, 1, false, false);
+    (plan.workers, plan.pipelines, plan.settings.latest, plan.away) = (1, 1, false, None);
     plan.turmoil_ms = 150_000;
     plan.weights = vec![(Happening::Write, 60), (Happening::Rotate, 1)];
     plan.outages = vec![Outage { service: Service::Sink, from_ms: 10_000, until_ms: 140_000 }];

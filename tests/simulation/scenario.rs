@@ -10,11 +10,11 @@ use crate::dice::Dice;
 use crate::history::{Entry, Event};
 use crate::machine::State as Life;
 use crate::oracle::{Oracle, Rule, Violation};
-use crate::plan::{Happening, Plan};
+use crate::plan::{Away, Happening, Plan};
 use crate::process::{Process, Start};
 use crate::world::World;
 use crate::world::kinesis::Sink;
-use crate::world::stream::Table;
+use crate::world::stream::{RETENTION_MS, Table};
 
 /// What came of a run.
 #[derive(Debug)]
@@ -97,15 +97,15 @@ impl<'p> Scenario<'p> {
         let world = World::new(plan.seed);
         {
             let mut state = world.lock();
-            state.faults.outages.clone_from(&plan.outages);
             for n in 0..plan.pipelines {
                 state.tables.push(Table::new(&format!("table{n}")));
-                state.sinks.push(Sink::new(&format!("sink-{n}"), plan.kinesis_shards));
+                state.sinks.push(Sink::new(&format!("sink-{n}"), plan.kinesis.shards, plan.kinesis.limit));
+                state.sinks[n].inversions = plan.kinesis.inversions;
                 state.enable(n, plan.stream_shards);
             }
         }
         let mut oracle = Oracle::default();
-        if plan.latest {
+        if plan.settings.latest {
             oracle.latest = (0..plan.pipelines).map(|n| format!("table{n}")).collect();
         }
         let seats = (0..plan.workers).map(|n| Seat { id: format!("w{n}"), process: None }).collect();
@@ -124,24 +124,32 @@ impl<'p> Scenario<'p> {
     }
 
     async fn play(&mut self) -> Result<(), Violation> {
+        self.world.lock().happened(Event::Note(format!("{:?}", self.plan)));
         for _ in 0..self.dice.below(30) {
             self.write();
         }
+        if self.plan.late_start {
+            self.age().await?;
+        }
         for seat in 0..self.seats.len() {
-            let at_ms = self.dice.below(4_000);
-            self.later.push(Later { at_ms, what: Deed::Start(seat) });
+            let ms = self.dice.below(4_000);
+            self.after(ms, Deed::Start(seat));
         }
         if self.plan.weights.iter().any(|(happening, _)| *happening == Happening::Weather) {
             self.set_weather();
         }
-        while self.now_ms() < self.plan.turmoil_ms {
+        let began_ms = self.now_ms();
+        self.world.lock().faults.outages =
+            self.plan.outages.iter().map(|outage| outage.later(began_ms)).collect();
+        let until_ms = began_ms + self.plan.turmoil_ms;
+        while self.now_ms() < until_ms {
             let pause_ms = self.dice.between(1, self.plan.event_every_ms);
             self.pass(pause_ms).await?;
             let happening = self.plan.next(&mut self.dice);
             self.happen(happening);
         }
-        if self.plan.long_outage {
-            self.long_outage().await?;
+        if let Some(away) = self.plan.away {
+            self.go_away(away).await?;
         }
         self.calm_down().await?;
         self.settle().await?;
@@ -211,8 +219,8 @@ impl<'p> Scenario<'p> {
             id: self.seats[seat].id.clone(),
             number: self.started,
             seed: self.plan.seed,
-            rate: u32::try_from(self.dice.between(950, 1_050)).unwrap_or(1_000),
-            memory_limit_bytes: self.plan.memory_limit_mib << 20,
+            rate: u32::try_from(self.dice.between(self.plan.clocks.0, self.plan.clocks.1)).unwrap_or(1_000),
+            memory_limit_bytes: self.plan.settings.memory_limit_mib << 20,
             config: self.plan.config(),
         };
         self.started += 1;
@@ -221,12 +229,9 @@ impl<'p> Scenario<'p> {
 
     fn write(&mut self) {
         let table = self.a_table();
-        // A third of all changes fall on one hot item.
-        let (partition, sort) = if self.dice.chance(300) {
-            (0, 0)
-        } else {
-            (self.dice.below(self.plan.keys.0), self.dice.below(self.plan.keys.1))
-        };
+        // A third of all changes fall on one hot partition key, whose items are of several shards.
+        let partition = if self.dice.chance(300) { 0 } else { self.dice.below(self.plan.keys.0) };
+        let sort = self.dice.below(self.plan.keys.1);
         let payload = usize::try_from(self.dice.below(60)).unwrap_or(0);
         self.world.lock().write(table, partition, sort, payload);
     }
@@ -246,14 +251,35 @@ impl<'p> Scenario<'p> {
         self.dice.pick(&running)
     }
 
-    /// Nobody runs for longer than changes are kept, while shards rotate.
-    async fn long_outage(&mut self) -> Result<(), Violation> {
-        for process in self.seats.iter().filter_map(|seat| seat.process.as_ref()).chain(&self.rivals) {
-            process.kill(&self.world);
+    /// Changes and rotations of some minutes, and then nothing until retention has all but reached them.
+    async fn age(&mut self) -> Result<(), Violation> {
+        let young_ms = self.dice.between(10_000, 200_000);
+        while self.now_ms() < young_ms {
+            let pause_ms = self.dice.between(1, 4_000);
+            self.pass(pause_ms).await?;
+            let happening = if self.dice.chance(100) { Happening::Rotate } else { Happening::Write };
+            self.happen(happening);
         }
-        self.rivals.clear();
+        let now_ms = RETENTION_MS - self.dice.below(60_000);
+        self.pass(now_ms.saturating_sub(self.now_ms())).await
+    }
+
+    /// Nobody runs for about as long as changes are kept, or longer, while shards rotate.
+    async fn go_away(&mut self, away: Away) -> Result<(), Violation> {
+        for process in self.seats.iter().filter_map(|seat| seat.process.as_ref()).chain(&self.rivals) {
+            match away {
+                Away::Dead => process.kill(&self.world),
+                Away::Asleep if process.has_ended() => {}
+                Away::Asleep => process.pause(&self.world),
+            }
+        }
+        if away == Away::Dead {
+            self.rivals.clear();
+        }
         self.later.retain(|later| matches!(later.what, Deed::Enable(_)));
-        for hour in 0..self.dice.between(20, 50) {
+        let asleep = 0..if away == Away::Asleep { self.seats.len() } else { 0 };
+        let hours = self.dice.pick(&[22, 25, 27, 30, 50]).unwrap_or(30);
+        for hour in 0..hours {
             (0..self.dice.below(6)).for_each(|_| self.write());
             if hour % 4 == 3 {
                 self.reshard(1, true);
@@ -261,7 +287,10 @@ impl<'p> Scenario<'p> {
             self.pass(3_600_000).await?;
             self.world.lock().trim();
         }
-        Ok(())
+        asleep.for_each(|seat| self.after(1_000 * seat as u64, Deed::Wake(seat)));
+        // Faults and all, so that who wakes as another meets them.
+        let still_foul_ms = self.dice.below(60_000);
+        self.pass(still_foul_ms).await
     }
 
     /// The faults end, and whoever can run, runs.
@@ -316,6 +345,9 @@ impl<'p> Scenario<'p> {
         if let Some(process) = left {
             let what = format!("{} was told to stop half a minute ago and runs", process.who);
             return Err(Violation { rule: Rule::Liveness, what });
+        }
+        if self.plan.sheltered {
+            self.oracle.inversions.all_counted()?;
         }
         self.oracle.all_released(told_ms)
     }

@@ -1,9 +1,20 @@
 //! Many seeds: each a run of its own, judged by the oracle.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::replay;
 use crate::scenario::{Outcome, run};
+use crate::sights::{self, Sight};
 
 /// Seeds in a run of the whole test suite.
 const SEEDS: u64 = 100;
+/// That many seeds come upon everything there is to see.
+const ALL_SEEN_IN: u64 = 1_000;
+/// After so many that fail there is enough to look at.
+const FAILURES: usize = 10;
 
 /// The number in an environment variable.
 pub fn number(name: &str) -> Option<u64> {
@@ -11,39 +22,101 @@ pub fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: expected a number")))
 }
 
+/// What came of all seeds.
+#[derive(Debug, Default)]
+struct Tally {
+    seeds: u64,
+    delivered: usize,
+    /// The longest that one took to settle, and which.
+    slowest: (u64, u64),
+    /// In how many seeds each was seen.
+    sights: BTreeMap<Sight, u64>,
+    failed: Vec<u64>,
+}
+
+impl Tally {
+    fn add(&mut self, seed: u64, outcome: &Outcome) {
+        self.seeds += 1;
+        self.delivered += outcome.delivered;
+        self.slowest = self.slowest.max((outcome.settled_after_ms, seed));
+        for sight in sights::seen(&outcome.history) {
+            *self.sights.entry(sight).or_default() += 1;
+        }
+        if let Err(violation) = &outcome.verdict {
+            println!("seed {seed}: {violation:?}\n{}", replay_with(seed));
+            self.failed.push(seed);
+        }
+    }
+
+    fn say(&self) {
+        let (settled_after_ms, seed) = self.slowest;
+        println!(
+            "{} seeds, {} changes delivered, slowest to settle: seed {seed} in {settled_after_ms} ms",
+            self.seeds, self.delivered
+        );
+        for sight in sights::ALL {
+            println!("{:>8} seeds saw {sight:?}", self.sights.get(&sight).unwrap_or(&0));
+        }
+    }
+}
+
+/// The command that shows a seed's timeline.
+fn replay_with(seed: u64) -> String {
+    format!("  SEED={seed} cargo test --test simulation many_seeds -- --nocapture")
+}
+
+/// Runs seeds on all cores: `seeds` of them, and on until `time` is over.
+fn run_all(first: u64, seeds: u64, time: Duration) -> Tally {
+    let (next, tally, began) = (AtomicU64::new(first), Mutex::new(Tally::default()), Instant::now());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let worker = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let failures = tally.lock().unwrap_or_else(PoisonError::into_inner).failed.len();
+            if (seed >= first + seeds && began.elapsed() >= time) || failures >= FAILURES {
+                return;
+            }
+            let outcome = run(seed);
+            tally.lock().unwrap_or_else(PoisonError::into_inner).add(seed, &outcome);
+        }
+    };
+    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(worker))));
+    tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `SEED=n` runs one and prints its timeline. Else `SEEDS=n` says how many, `FIRST=n` from which on, and `MINUTES=n` for
+/// how long to go on when those are done.
 #[test]
 fn many_seeds() {
     if let Some(seed) = number("SEED") {
-        let outcome = run(seed);
-        println!("{}", outcome.timeline());
-        if let Err(violation) = outcome.verdict {
-            panic!("seed {seed}: {violation:?}");
-        }
-        println!(
-            "seed {seed} holds: {} changes, settled after {} ms",
-            outcome.delivered, outcome.settled_after_ms
-        );
-        return;
+        return one(seed);
     }
-    let first = number("FIRST").unwrap_or(0);
+    // Else a seed says nothing about the next run of it.
+    replay::proven();
     let seeds = number("SEEDS").unwrap_or(SEEDS);
-    let (mut failed, mut slowest, mut delivered) = (Vec::new(), (0, 0), 0);
-    for seed in first..first + seeds {
-        let Outcome { verdict, settled_after_ms, delivered: some, .. } = run(seed);
-        delivered += some;
-        slowest = slowest.max((settled_after_ms, seed));
-        if let Err(violation) = verdict {
-            println!("seed {seed}: {violation:?}");
-            failed.push(seed);
-        }
+    let minutes = Duration::from_secs(60 * number("MINUTES").unwrap_or(0));
+    let tally = run_all(number("FIRST").unwrap_or(0), seeds, minutes);
+    tally.say();
+    assert!(
+        tally.failed.is_empty(),
+        "seeds {:?} break a promise; replay one with\n{}",
+        tally.failed,
+        replay_with(tally.failed[0])
+    );
+    let unseen = sights::ALL.iter().filter(|sight| !tally.sights.contains_key(sight));
+    let unseen: Vec<&Sight> = unseen.collect();
+    assert!(tally.seeds < ALL_SEEN_IN || unseen.is_empty(), "no seed came upon {unseen:?}");
+}
+
+fn one(seed: u64) {
+    let outcome = run(seed);
+    println!("{}", outcome.timeline());
+    println!("seen: {:?}", sights::seen(&outcome.history));
+    if let Err(violation) = outcome.verdict {
+        panic!("seed {seed}: {violation:?}");
     }
     println!(
-        "{seeds} seeds, {delivered} changes delivered, slowest to settle: seed {} in {} ms",
-        slowest.1, slowest.0
-    );
-    assert!(
-        failed.is_empty(),
-        "seeds {failed:?} break a promise; replay one with\n  SEED={} cargo test --test simulation many_seeds -- --nocapture",
-        failed[0]
+        "seed {seed} holds: {} changes, settled after {} ms",
+        outcome.delivered, outcome.settled_after_ms
     );
 }

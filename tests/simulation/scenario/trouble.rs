@@ -31,6 +31,12 @@ impl Scenario<'_> {
             }
             Happening::Kill | Happening::Stop | Happening::Pause | Happening::Cut => self.trouble(happening),
             Happening::Rival => self.rival(),
+            Happening::ReshardKinesis => {
+                let (sink, shards) = (self.a_table(), self.dice.between(1, 4));
+                let mut state = self.world.lock();
+                state.sinks[sink].reshard(shards);
+                state.happened(Event::Note(format!("sink-{sink} is resharded into {shards}")));
+            }
         }
     }
 
@@ -72,7 +78,7 @@ impl Scenario<'_> {
                 self.after(ms, Deed::Wake(seat));
             }
             _ => {
-                let service = self.dice.pick(&[Service::Source, Service::Sink, Service::Leases]);
+                let service = self.dice.pick(&Service::ALL);
                 let ms = self.dice.pick(&[2_000, 9_000, 15_000, 45_000]).unwrap_or(2_000);
                 let until_ms = self.now_ms() + self.dice.between(ms / 2, ms);
                 if let Some(service) = service {
@@ -96,9 +102,11 @@ impl Scenario<'_> {
 
     pub(super) fn set_weather(&mut self) {
         let mut state = self.world.lock();
-        for service in [Service::Source, Service::Sink, Service::Leases] {
-            let rates = Rates::draw(&mut self.dice);
-            state.faults.rates.insert(service, rates);
+        for service in Service::ALL {
+            let rates = Rates::draw(&mut self.dice, self.plan.foulest);
+            if !(self.plan.sheltered && service == Service::Leases) {
+                state.faults.rates.insert(service, rates);
+            }
         }
         let note = format!("weather {:?}", state.faults.rates);
         state.happened(Event::Note(note));

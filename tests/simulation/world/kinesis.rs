@@ -1,5 +1,7 @@
-//! The sink port over a Kinesis stream: shards by the MD5 of the partition key, entries that fail by themselves.
+//! The sink port over a Kinesis stream: shards by the MD5 of the partition key, each with its limit, that reshard;
+//! entries that fail by themselves; and, where a plan wants it, an order other than that of the acknowledgements.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,32 +12,87 @@ use ddb_kinesis_bridge::stream::SequenceNumber;
 use md5::{Digest, Md5};
 
 use super::{Link, State};
+use crate::dice::Dice;
 use crate::faults::{Service, error};
-use crate::history::{Event, Item, Seq, Shard, Who};
+use crate::history::{Event, Item, Place, Seq, Shard, Who};
+
+/// Between two sequence numbers, so that an inverted record finds room before another.
+const STRIDE: u64 = 1_000_000;
 
 /// A Kinesis stream; its records stand in the history.
 #[derive(Debug)]
 pub struct Sink {
     pub name: Arc<str>,
-    pub shards: u64,
+    shards: u64,
+    /// How often it was resharded: part of the shards' ids.
+    generation: u64,
+    /// Records that a shard takes in a second.
+    limit: u64,
+    /// The second that is running, and what each shard took in it.
+    taken: (u64, BTreeMap<Arc<str>, u64>),
     /// The last sequence number given.
     last: Seq,
+    /// How often a record is put before an earlier one of its lane, in thousandths.
+    pub inversions: u64,
+    /// Where the last record of each lane stands.
+    lanes: BTreeMap<(Shard, Arc<str>), Place>,
 }
 
 impl Sink {
-    pub fn new(name: &str, shards: u64) -> Self {
-        Sink { name: name.into(), shards, last: 49_000_000_000_000_000_000_000_000 }
+    pub fn new(name: &str, shards: u64, limit: u64) -> Self {
+        Sink {
+            name: name.into(),
+            shards,
+            generation: 0,
+            limit,
+            taken: (0, BTreeMap::new()),
+            last: 49_000_000_000_000_000_000_000_000,
+            inversions: 0,
+            lanes: BTreeMap::new(),
+        }
+    }
+
+    /// Its shards end, and so many others take their place.
+    pub fn reshard(&mut self, shards: u64) {
+        self.shards = shards;
+        self.generation += 1;
     }
 
     pub fn arn(&self) -> String {
         format!("arn:aws:kinesis:eu-west-1:111122223333:stream/{}", self.name)
     }
 
-    fn shard_of(&self, partition_key: &str) -> u64 {
+    fn shard_of(&self, partition_key: &str) -> Arc<str> {
         let hash = Md5::digest(partition_key.as_bytes());
         // The shards' hash key ranges are all of one size.
         let high = hash.iter().take(4).fold(0, |high, byte| high << 8 | u64::from(*byte));
-        (high * self.shards) >> 32
+        let index = (high * self.shards) >> 32;
+        format!("shardId-{:012}", self.generation * 100 + index).into()
+    }
+
+    /// Whether the shard takes one more record in this second.
+    fn has_room(&mut self, shard: &Arc<str>, now_ms: u64) -> bool {
+        if self.taken.0 != now_ms / 1_000 {
+            self.taken = (now_ms / 1_000, BTreeMap::new());
+        }
+        let taken = self.taken.1.entry(Arc::clone(shard)).or_default();
+        *taken += 1;
+        *taken <= self.limit
+    }
+
+    /// Gives a record of the lane its place, and whether that stands before the lane's last one.
+    fn place(&mut self, lane: (Shard, Arc<str>), shard: Arc<str>, dice: &mut Dice) -> (Place, bool) {
+        let before = self.lanes.get(&lane).filter(|before| before.shard == shard);
+        let (number, inverted) = match before.filter(|_| dice.chance(self.inversions)) {
+            Some(before) => (before.number - Seq::from(dice.between(1, STRIDE / 1_000)), true),
+            None => {
+                self.last += Seq::from(STRIDE);
+                (self.last, false)
+            }
+        };
+        let place = Place { shard, number };
+        self.lanes.insert(lane, place.clone());
+        (place, inverted)
     }
 }
 
@@ -66,6 +123,9 @@ fn change(state: &State, table: usize, data: &[u8]) -> Option<Change> {
     Some(Change { seq, item, shard: table.shard_of.get(&seq)?.clone() })
 }
 
+/// Why a record is refused by a shard that took its limit.
+const FULL: &str = "the shard is full";
+
 /// What the service does with a request.
 fn put(
     state: &mut State,
@@ -80,28 +140,65 @@ fn put(
     let rate = state.faults.rates(Service::Sink).entry;
     let mut results = Vec::with_capacity(entries.len());
     for entry in entries {
-        if state.dice.chance(rate) {
-            let throttled = state.dice.chance(500);
-            let (kind, code) = if throttled {
+        let kinesis_shard = state.sinks[sink].shard_of(&entry.partition_key);
+        let is_full = !state.sinks[sink].has_room(&kinesis_shard, state.now_ms);
+        if is_full || state.dice.chance(rate) {
+            let (kind, code) = if is_full || state.dice.chance(500) {
                 (ErrorKind::Throttled, "ProvisionedThroughputExceededException")
             } else {
                 (ErrorKind::Transient, "InternalFailure")
             };
-            results.push(Err(EntryError { kind, code: code.into(), message: "simulated".into() }));
+            let message = if is_full { FULL } else { "simulated" };
+            results.push(Err(EntryError { kind, code: code.into(), message: message.into() }));
             continue;
         }
         let Some(Change { seq, item, shard }) = change(state, table, &entry.data) else {
             return Err(error("PutRecords", ErrorKind::Invalid));
         };
-        let to = &mut state.sinks[sink];
-        to.last += 1;
-        let shard_id = format!("shardId-{:012}", to.shard_of(&entry.partition_key));
-        let sequence_number = SequenceNumber::parse(&to.last.to_string()).expect("a number is digits");
-        let place = format!("{}/{shard_id}/{}", to.name, to.last);
-        state.tell(who, Event::Stored { shard, seq, item, place });
-        results.push(Ok(Placement { shard_id: shard_id.into(), sequence_number }));
+        let State { sinks, dice, .. } = state;
+        let lane = (Arc::clone(&shard), Arc::clone(&entry.partition_key));
+        let (place, inverted) = sinks[sink].place(lane, kinesis_shard, dice);
+        let sequence_number = SequenceNumber::parse(&place.number.to_string()).expect("a number is digits");
+        results.push(Ok(Placement { shard_id: Arc::clone(&place.shard), sequence_number }));
+        state.tell(who, Event::Stored { shard, seq, item, place, inverted });
     }
     Ok(results)
+}
+
+fn outcome(results: &[Result<Placement, EntryError>]) -> String {
+    let failed = results.iter().filter_map(|result| result.as_ref().err());
+    let full = failed.clone().filter(|error| error.message == FULL).count();
+    format!("{} failed, {full} at the limit", failed.count())
+}
+
+impl SimSink {
+    /// Each record's stream shard, partition key and change.
+    fn lanes(&self, entries: &[PutEntry]) -> Vec<(Shard, Arc<str>, Seq)> {
+        let state = self.link.world.lock();
+        let of = |entry: &PutEntry| {
+            let change = change(&state, self.table, &entry.data)?;
+            Some((change.shard, Arc::clone(&entry.partition_key), change.seq))
+        };
+        entries.iter().filter_map(of).collect()
+    }
+
+    fn tell(&self, event: impl FnOnce(&State) -> Event) {
+        let mut state = self.link.world.lock();
+        let event = event(&state);
+        state.tell(&self.link.who, event);
+    }
+}
+
+/// What the worker learns: the lanes' records that have a place.
+fn acknowledged(lanes: Vec<(Shard, Arc<str>, Seq)>, results: &[Result<Placement, EntryError>]) -> Event {
+    let place = |placement: &Placement| {
+        let number = placement.sequence_number.as_str().parse().unwrap_or(Seq::MAX);
+        Place { shard: Arc::clone(&placement.shard_id), number }
+    };
+    let placed = lanes.into_iter().zip(results);
+    let records =
+        placed.filter_map(|((shard, key, _), result)| Some((shard, key, place(result.as_ref().ok()?))));
+    Event::Acknowledged { records: records.collect() }
 }
 
 #[async_trait]
@@ -111,24 +208,16 @@ impl KinesisSink for SimSink {
         entries: &[PutEntry],
         _limit: Duration,
     ) -> Result<Vec<Result<Placement, EntryError>>, ApiError> {
-        let (entries, at) = (entries.to_vec(), (self.sink, self.table));
-        {
-            let mut state = self.link.world.lock();
-            let of = |entry: &PutEntry| {
-                let change = change(&state, self.table, &entry.data)?;
-                Some((change.shard, Arc::clone(&entry.partition_key), change.seq))
-            };
-            let records = entries.iter().filter_map(of).collect();
-            let sink = state.sinks[self.sink].name.clone();
-            state.tell(&self.link.who, Event::Put { sink, records });
-        }
-        self.link
-            .call("PutRecords", format!("{} records", entries.len()), move |state, who| {
-                let results = put(state, who, at, &entries)?;
-                let outcome = format!("{} failed", results.iter().filter(|result| result.is_err()).count());
-                Ok((results, outcome))
-            })
-            .await
+        let (entries, at, lanes) = (entries.to_vec(), (self.sink, self.table), self.lanes(entries));
+        self.tell(|state| Event::Put { sink: state.sinks[self.sink].name.clone(), records: lanes.clone() });
+        let call = self.link.call("PutRecords", format!("{} records", entries.len()), move |state, who| {
+            let results = put(state, who, at, &entries)?;
+            let outcome = outcome(&results);
+            Ok((results, outcome))
+        });
+        let results = call.await?;
+        self.tell(|_| acknowledged(lanes, &results));
+        Ok(results)
     }
 
     async fn describe(&self) -> Result<SinkDescription, ApiError> {

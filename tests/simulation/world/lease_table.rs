@@ -106,7 +106,8 @@ impl LeaseTable for SimLeaseTable {
             .call("Query", format!("{pk} {prefix} after {after:?}"), move |state, _| {
                 let most = usize::try_from(state.dice.between(1, 3)).unwrap_or(1);
                 let page = state.leases.page(&pk, &prefix, after.as_deref(), most);
-                let outcome = format!("{} rows", page.rows.len());
+                let more = if page.last_evaluated.is_some() { " and more" } else { "" };
+                let outcome = format!("{} rows{more}", page.rows.len());
                 Ok((page, outcome))
             })
             .await

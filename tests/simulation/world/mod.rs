@@ -101,14 +101,14 @@ impl Link {
         effect: impl FnOnce(&mut State, &Who) -> Result<(T, String), ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let (link, (answer, answered)) = (self.clone(), oneshot::channel());
-        let plan = {
+        let (plan, sent_ms) = {
             let mut state = self.world.lock();
             let State { faults, dice, now_ms, .. } = &mut *state;
-            faults.plan(dice, &self.who, self.service, *now_ms)
+            (faults.plan(dice, &self.who, self.service, *now_ms), *now_ms)
         };
         tokio::spawn(async move {
             tokio::time::sleep(plan.before).await;
-            let arrive = AssertUnwindSafe(|| link.arrive(api, what, plan.verdict, effect));
+            let arrive = AssertUnwindSafe(|| link.arrive((api, what, sent_ms), plan.verdict, effect));
             let result = catch_unwind(arrive).unwrap_or_else(|panic| {
                 link.world.panicked(&"world".into(), &*panic);
                 resume_unwind(panic)
@@ -129,8 +129,7 @@ impl Link {
 
     fn arrive<T>(
         &self,
-        api: &'static str,
-        what: String,
+        (api, what, sent_ms): (&'static str, String, u64),
         verdict: Verdict,
         effect: impl FnOnce(&mut State, &Who) -> Result<(T, String), ApiError>,
     ) -> Result<T, ApiError> {
@@ -150,7 +149,7 @@ impl Link {
         if lost {
             outcome.push_str(", answer lost");
         }
-        state.tell(&self.who, Event::Call { api, what, outcome });
+        state.tell(&self.who, Event::Call { api, what, sent_ms, outcome });
         if lost { Err(faults::error(api, ErrorKind::Transient)) } else { result }
     }
 }

@@ -52,7 +52,21 @@ fn listed(id: &str, shard: &Shard) -> ListedShard {
     }
 }
 
-fn describe(state: &mut State, table: usize, label: &str, list: &ListShards) -> Result<StreamPage, ApiError> {
+/// Whether a listing has a child whose parent it lacks although that can still be read.
+fn has_orphan(stream: &Stream, now_ms: u64) -> bool {
+    let is_late = |parent: &String| {
+        stream.shards.get(parent).is_some_and(|parent| !parent.vanished && parent.listed_ms > now_ms)
+    };
+    let mut listed = stream.shards.values().filter(|shard| shard.listed_ms <= now_ms);
+    listed.any(|shard| shard.parent.as_ref().is_some_and(is_late))
+}
+
+fn describe(
+    state: &mut State,
+    table: usize,
+    label: &str,
+    list: &ListShards,
+) -> Result<(StreamPage, String), ApiError> {
     const API: &str = "DescribeStream";
     state.trim();
     let (now_ms, most) = (state.now_ms, state.dice.pick(&[1, 2, 5, 20, 100]).unwrap_or(100));
@@ -74,13 +88,10 @@ fn describe(state: &mut State, table: usize, label: &str, list: &ListShards) -> 
         }
     };
     let last_evaluated = shards.last().filter(|_| more).map(|shard| shard.id.clone());
-    Ok(StreamPage {
-        status,
-        key_schema: key_schema(),
-        shards,
-        last_evaluated,
-        served_at_ms: Some(EPOCH_MS + now_ms),
-    })
+    let orphan = if has_orphan(stream, now_ms) { ", a child before its parent" } else { "" };
+    let outcome = format!("{} shards{orphan}", shards.len());
+    let served_at_ms = Some(EPOCH_MS + now_ms);
+    Ok((StreamPage { status, key_schema: key_schema(), shards, last_evaluated, served_at_ms }, outcome))
 }
 
 fn iterator(
@@ -199,9 +210,7 @@ impl StreamSource for SimSource {
         let (table, label, list) = (self.table, stream.label.clone(), list.clone());
         self.link
             .call("DescribeStream", format!("{list:?}"), move |state, _| {
-                let page = describe(state, table, &label, &list)?;
-                let outcome = format!("{} shards", page.shards.len());
-                Ok((page, outcome))
+                describe(state, table, &label, &list)
             })
             .await
     }

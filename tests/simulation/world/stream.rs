@@ -111,6 +111,13 @@ impl Table {
     }
 }
 
+/// An item's place among the shards' ranges (FNV-1a; the turns bring its last bytes to the upper bits).
+fn hash(item: &str) -> u32 {
+    let hash =
+        item.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash.rotate_left(16).wrapping_mul(0x9e37_79b1).rotate_left(16).wrapping_mul(0x9e37_79b1)
+}
+
 impl State {
     /// Enables the table's stream, with some shards.
     pub fn enable(&mut self, table: usize, shards: u32) {
@@ -192,10 +199,7 @@ impl State {
         let table = &mut self.tables[table];
         let item: Item = format!("{}/{partition}/{sort}", table.name).into();
         // Whole items, not partition keys, belong to a shard: siblings can share a Kinesis partition key.
-        let hash = item
-            .bytes()
-            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        let hash = hash.min(u32::MAX - 1);
+        let hash = hash(&item).min(u32::MAX - 1);
         let seq = table.take_seq();
         let Some(stream) = table.enabled() else { return };
         let open =

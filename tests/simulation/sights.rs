@@ -1,0 +1,274 @@
+//! Sights: what a run came upon, read from its history alone. A fault that no seed meets proves nothing; so the seeds
+//! together must have seen each of these.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::{Entry, Event, Shard, Who};
+
+/// Something that a run can come upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sight {
+    Rejected,
+    Throttled,
+    /// The effect took place, the caller got an error or nothing.
+    AnswerLost,
+    /// A request took effect some seconds after it was sent.
+    Slow,
+    /// A request took effect more than ten seconds after it was sent.
+    Held,
+    EntryFailed,
+    KinesisShardFull,
+    KinesisResharded,
+    /// Kinesis broke the assumption of P2.
+    Inverted,
+    IteratorExpired,
+    /// A worker was told that retention had passed what it wanted.
+    Trimmed,
+    GapNoted,
+    Killed,
+    StartedAnew,
+    Drained,
+    /// A request took effect while its sender was dead or paused.
+    RequestOutlivesSender,
+    /// A worker paused for longer than its session went on.
+    ZombieWoken,
+    /// A lease changed hands because its owner's session was declared dead.
+    TakenFromTheDead,
+    /// A take took place, and the taker did not learn of it.
+    TakeAnswerLost,
+    /// Two processes of one id at a time.
+    Rival,
+    CutFromSource,
+    CutFromSink,
+    CutFromLeases,
+    /// Two workers whose clocks differ by more than a tenth.
+    ClocksApart,
+    PagedQuery,
+    /// A worker's own write of a row came behind a later one of its own, and was refused.
+    OwnWriteOvertaken,
+    ChildBeforeParent,
+    Split,
+    StreamEnabledAgain,
+    /// Nobody ran for a day, and shards rotated twice in it.
+    LongOutage,
+    /// A worker slept for a day and went on.
+    LongSleep,
+    /// One call held records of one partition key from two stream shards.
+    KeyOfTwoShards,
+}
+
+/// All of them.
+pub const ALL: [Sight; 32] = [
+    Sight::Rejected,
+    Sight::Throttled,
+    Sight::AnswerLost,
+    Sight::Slow,
+    Sight::Held,
+    Sight::EntryFailed,
+    Sight::KinesisShardFull,
+    Sight::KinesisResharded,
+    Sight::Inverted,
+    Sight::IteratorExpired,
+    Sight::Trimmed,
+    Sight::GapNoted,
+    Sight::Killed,
+    Sight::StartedAnew,
+    Sight::Drained,
+    Sight::RequestOutlivesSender,
+    Sight::ZombieWoken,
+    Sight::TakenFromTheDead,
+    Sight::TakeAnswerLost,
+    Sight::Rival,
+    Sight::CutFromSource,
+    Sight::CutFromSink,
+    Sight::CutFromLeases,
+    Sight::ClocksApart,
+    Sight::PagedQuery,
+    Sight::OwnWriteOvertaken,
+    Sight::ChildBeforeParent,
+    Sight::Split,
+    Sight::StreamEnabledAgain,
+    Sight::LongOutage,
+    Sight::LongSleep,
+    Sight::KeyOfTwoShards,
+];
+
+const DAY_MS: u64 = 24 * 3_600 * 1_000;
+
+/// A reader of histories, looking out.
+#[derive(Debug, Default)]
+struct Lookout {
+    seen: BTreeSet<Sight>,
+    /// The clocks of those who run.
+    running: BTreeMap<Who, u64>,
+    /// Dead or paused, since when.
+    asleep: BTreeMap<Who, u64>,
+    /// Each process's session; removed when it is deleted or another's stands in its place.
+    sessions: BTreeMap<String, (Who, String)>,
+    /// Paused past the end of their session.
+    zombies: BTreeSet<Who>,
+    /// Each shard's owner.
+    owners: BTreeMap<Shard, String>,
+    /// The rotations on the way to each shard since the last process ended, and when that was.
+    generations: BTreeMap<Shard, u32>,
+    all_away_since_ms: u64,
+    children: BTreeMap<Shard, u32>,
+    labels: BTreeMap<String, BTreeSet<String>>,
+    /// Who has just taken a lease.
+    took: Option<Who>,
+}
+
+/// What a history shows.
+pub fn seen(history: &[Entry]) -> BTreeSet<Sight> {
+    let mut lookout = Lookout::default();
+    for entry in history {
+        let took = lookout.took.take();
+        lookout.look(entry, took.as_ref());
+    }
+    lookout.seen
+}
+
+impl Lookout {
+    fn see(&mut self, sight: Sight, happens: bool) {
+        if happens {
+            self.seen.insert(sight);
+        }
+    }
+
+    fn look(&mut self, entry: &Entry, took: Option<&Who>) {
+        let who = &entry.who;
+        match &entry.event {
+            Event::Call { api, what, sent_ms, outcome } => {
+                self.call(entry, (api, what), entry.at_ms - sent_ms, outcome);
+                self.see(Sight::TakeAnswerLost, took == Some(who) && outcome.ends_with("answer lost"));
+            }
+            Event::Process { runs: true, how } => self.started(entry, how),
+            Event::Process { runs: false, how } => {
+                self.running.remove(who);
+                self.asleep.insert(who.clone(), entry.at_ms);
+                self.see(Sight::Killed, how == "killed");
+                self.see(Sight::Drained, how == "stopped");
+                if self.running.is_empty() {
+                    self.all_away_since_ms = entry.at_ms;
+                    self.generations.clear();
+                }
+            }
+            Event::Session { id, row } => self.session(who, id, row.as_ref()),
+            Event::Note(note) => self.note(entry, note),
+            Event::Opened { shard, parent } => self.opened(shard, parent.as_ref()),
+            Event::Lease { shard, row } => {
+                let owner = row.as_ref().and_then(|row| row.owner.clone());
+                let before = match &owner {
+                    Some(owner) => self.owners.insert(shard.clone(), owner.clone()),
+                    None => self.owners.remove(shard),
+                };
+                let is_taken = owner.is_some() && owner != before;
+                self.took = is_taken.then(|| who.clone());
+                self.see(Sight::TakenFromTheDead, is_taken && before.is_some());
+                self.see(Sight::GapNoted, row.as_ref().is_some_and(|row| !row.gaps.is_empty()));
+            }
+            Event::Stored { inverted, .. } => self.see(Sight::Inverted, *inverted),
+            Event::Put { records, .. } => {
+                let keys: BTreeSet<_> = records.iter().map(|(_, key, _)| key).collect();
+                self.see(Sight::KeyOfTwoShards, keys.len() < records.len());
+            }
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, entry: &Entry, (api, what): (&str, &str), took_ms: u64, outcome: &str) {
+        let who = &entry.who;
+        self.see(Sight::Rejected, outcome == "InternalServerError");
+        self.see(Sight::Throttled, outcome == "ThrottlingException");
+        self.see(Sight::AnswerLost, outcome.ends_with("answer lost"));
+        self.see(Sight::Slow, (1_000..6_000).contains(&took_ms));
+        self.see(Sight::Held, took_ms > 10_000);
+        self.see(Sight::IteratorExpired, outcome == "ExpiredIteratorException");
+        self.see(Sight::Trimmed, outcome == "TrimmedDataAccessException");
+        self.see(Sight::PagedQuery, api == "Query" && outcome.contains("and more"));
+        self.see(Sight::ChildBeforeParent, outcome.contains("a child before its parent"));
+        self.see(Sight::RequestOutlivesSender, self.asleep.contains_key(who));
+        if api == "PutRecords" {
+            self.see(Sight::EntryFailed, outcome.contains(" failed") && !outcome.starts_with("0 failed"));
+            self.see(
+                Sight::KinesisShardFull,
+                outcome.contains(" at the limit") && !outcome.contains(", 0 at"),
+            );
+        }
+        let mine = |shard: &Shard| {
+            let owner = self.owners.get(shard);
+            let is_named = shard.split_once('#').is_some_and(|(_, id)| what.ends_with(id));
+            is_named && self.sessions.values().any(|(of, one)| of == who && Some(one) == owner)
+        };
+        let is_refused = api == "UpdateItem" && outcome == "ConditionalCheckFailedException";
+        let overtaken = is_refused && what.contains("shard#") && self.owners.keys().any(mine);
+        self.see(Sight::OwnWriteOvertaken, overtaken);
+    }
+
+    fn started(&mut self, entry: &Entry, how: &str) {
+        let who = &entry.who;
+        let id = |who: &Who| who.split('/').next().unwrap_or_default().to_owned();
+        self.see(
+            Sight::StartedAnew,
+            !who.ends_with("/0") && self.asleep.keys().any(|one| id(one) == id(who)),
+        );
+        self.see(Sight::Rival, self.running.keys().any(|one| id(one) == id(who)));
+        let away_for_a_day = self.running.is_empty() && entry.at_ms - self.all_away_since_ms > DAY_MS;
+        let rotated_twice = self.generations.values().any(|generation| *generation >= 2);
+        self.see(Sight::LongOutage, self.all_away_since_ms > 0 && away_for_a_day && rotated_twice);
+        self.running.insert(who.clone(), how.trim_start_matches("clock ").parse().unwrap_or(1_000));
+        let (slow, fast) = (self.running.values().min(), self.running.values().max());
+        let apart = slow.zip(fast).is_some_and(|(slow, fast)| fast * 10 > slow * 11);
+        self.see(Sight::ClocksApart, apart);
+    }
+
+    fn session(&mut self, who: &Who, id: &str, row: Option<&(String, u64)>) {
+        let now = row.map(|(incarnation, _)| (who.clone(), incarnation.clone()));
+        let before = match &now {
+            Some(now) => self.sessions.insert(id.to_owned(), now.clone()),
+            None => self.sessions.remove(id),
+        };
+        if let Some((victim, one)) = before
+            && now.is_none_or(|(_, now)| now != one)
+            && self.asleep.contains_key(&victim)
+        {
+            self.zombies.insert(victim);
+        }
+    }
+
+    fn note(&mut self, entry: &Entry, note: &str) {
+        let who = &entry.who;
+        match note {
+            "paused" => {
+                self.asleep.insert(who.clone(), entry.at_ms);
+            }
+            "woken" => {
+                let since_ms = self.asleep.remove(who).unwrap_or(entry.at_ms);
+                self.see(Sight::LongSleep, entry.at_ms - since_ms > DAY_MS);
+                let is_zombie = self.zombies.remove(who);
+                self.see(Sight::ZombieWoken, is_zombie);
+            }
+            _ => {}
+        }
+        self.see(Sight::CutFromSource, note.starts_with("cut off from Source"));
+        self.see(Sight::CutFromSink, note.starts_with("cut off from Sink"));
+        self.see(Sight::CutFromLeases, note.starts_with("cut off from Leases"));
+        self.see(Sight::KinesisResharded, note.contains("is resharded into"));
+    }
+
+    fn opened(&mut self, shard: &Shard, parent: Option<&Shard>) {
+        let (table, rest) = shard.split_once(':').unwrap_or_default();
+        let label = rest.split_once('#').unwrap_or_default().0;
+        let labels = self.labels.entry(table.to_owned()).or_default();
+        labels.insert(label.to_owned());
+        let again = labels.len() > 1;
+        self.see(Sight::StreamEnabledAgain, again);
+        let Some(parent) = parent else { return };
+        let children = self.children.entry(parent.clone()).or_default();
+        *children += 1;
+        let splits = *children > 1;
+        self.see(Sight::Split, splits);
+        let generation = self.generations.get(parent).unwrap_or(&0) + 1;
+        self.generations.insert(shard.clone(), generation);
+    }
+}
