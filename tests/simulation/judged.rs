@@ -6,7 +6,7 @@ use crate::oracle::{Oracle, Rule, Violation};
 const PARENT: &str = "t:1#p";
 const CHILD: &str = "t:1#c";
 
-/// Judges events, a second apart, and what is lost at the end.
+/// Judges events, a second apart, by what is lost at the end too.
 fn judge(events: Vec<Event>) -> Result<(), Violation> {
     let mut oracle = Oracle::default();
     for (second, event) in (1..).zip(events) {
@@ -161,6 +161,18 @@ fn a_later_stream_before_an_earlier_one_breaks_the_lineage() {
 }
 
 #[test]
+fn a_checkpoint_moved_by_another_breaks_the_fence() {
+    let mut oracle = Oracle::default();
+    let seen = begun()
+        .into_iter()
+        .chain([stored(PARENT, 1, "i")])
+        .try_for_each(|event| oracle.see(&Entry { at_ms: 1_000, who: "w/0".into(), event }));
+    assert_eq!(seen, Ok(()));
+    let other = Entry { at_ms: 2_000, who: "x/1".into(), event: lease("w/a", 1, 2, Some(1)) };
+    assert_eq!(oracle.see(&other).err().map(|violation| violation.rule), Some(Rule::Fencing));
+}
+
+#[test]
 fn two_owners_of_one_epoch_break_the_fence() {
     let gone = Event::Session { id: "w".into(), row: None };
     let two = vec![gone, session("x/b"), lease("x/b", 1, 2, None)];
@@ -176,6 +188,42 @@ fn taking_from_the_living_breaks_the_fence() {
 fn sending_without_a_session_breaks_the_fence() {
     let gone = Event::Session { id: "w".into(), row: None };
     assert_eq!(after_begun(vec![gone, put(&[("k", 1)])]), Some(Rule::Fencing));
+}
+
+#[test]
+fn sending_without_the_lease_breaks_the_fence() {
+    let row = Lease { owner: None, epoch: 1, revision: 2, checkpoint: None, gaps: vec![] };
+    let released = Event::Lease { shard: PARENT.into(), row: Some(row) };
+    assert_eq!(after_begun(vec![released, put(&[("k", 1)])]), Some(Rule::Fencing));
+}
+
+fn inverted(number: u128) -> Event {
+    Event::Stored { shard: PARENT.into(), seq: 2, item: "i".into(), place: place(number), inverted: true }
+}
+
+fn answered(number: u128) -> Event {
+    Event::Acknowledged { records: vec![(PARENT.into(), "k".into(), place(number))] }
+}
+
+/// What the oracle says of the counts once both changes were delivered, the second at that place.
+fn counts(second: u128, counted: Option<u64>) -> Option<Rule> {
+    let mut events = vec![stored(PARENT, 1, "i"), answered(1_000)];
+    events.extend([if second < 1_000 { inverted(second) } else { stored(PARENT, 2, "i") }, answered(second)]);
+    events.extend(counted.map(|counted| Event::Inversions { counted }));
+    let mut oracle = Oracle::default();
+    let verdict = (1..).zip(begun().into_iter().chain(events)).try_for_each(|(second, event)| {
+        oracle.see(&Entry { at_ms: second * 1_000, who: "w/0".into(), event })
+    });
+    verdict.and_then(|()| oracle.inversions.all_counted()).err().map(|violation| violation.rule)
+}
+
+#[test]
+fn an_inversion_must_be_counted_and_nothing_else() {
+    assert_eq!(counts(2_000, None), None);
+    assert_eq!(counts(900, Some(1)), None);
+    assert_eq!(counts(900, None), Some(Rule::Inversions));
+    assert_eq!(counts(900, Some(2)), Some(Rule::Inversions));
+    assert_eq!(counts(2_000, Some(1)), Some(Rule::Inversions));
 }
 
 #[test]
@@ -195,6 +243,31 @@ fn nothing_moves_back() {
         let events = delivered().into_iter().chain([back]).collect();
         assert_eq!(after_begun(events), Some(Rule::Backwards));
     }
+}
+
+#[test]
+fn a_finished_shard_is_never_begun_anew() {
+    let done = || {
+        let closed = Event::Closed { shard: PARENT.into() };
+        let deleted = Event::Lease { shard: PARENT.into(), row: None };
+        let delivered = [stored(PARENT, 1, "i"), stored(PARENT, 2, "i"), closed];
+        delivered.into_iter().chain([deleted, finished(PARENT, Some(2))])
+    };
+    assert_eq!(after_begun(done().collect()), None);
+    assert_eq!(after_begun(done().chain([lease("w/a", 1, 1, None)]).collect()), Some(Rule::Backwards));
+    let forgotten = Event::Forgotten { shard: PARENT.into() };
+    assert_eq!(after_begun(done().chain([forgotten]).collect()), Some(Rule::Backwards));
+}
+
+#[test]
+fn leases_left_by_those_who_stopped_in_order_are_rejected() {
+    let mut oracle = Oracle::default();
+    for event in begun() {
+        let seen = oracle.see(&Entry { at_ms: 1_000, who: "w/0".into(), event });
+        assert_eq!(seen, Ok(()));
+    }
+    let rule = oracle.all_released(60_000).err().map(|violation| violation.rule);
+    assert_eq!(rule, Some(Rule::Fencing));
 }
 
 #[test]

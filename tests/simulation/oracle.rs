@@ -3,6 +3,7 @@
 
 mod ending;
 mod inversions;
+mod leases;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -94,8 +95,10 @@ pub struct Oracle {
     items: BTreeMap<Item, Seq>,
     delivered: BTreeSet<(Arc<str>, Seq)>,
     sessions: BTreeMap<String, String>,
-    /// Which process wrote a session: its incarnation.
+    /// The session that each process wrote last.
     session_of: BTreeMap<Who, String>,
+    /// Which process each session is of.
+    process_of: BTreeMap<String, Who>,
     running: BTreeSet<Who>,
     /// When each table's first listing was stored: `start = "latest"` may leave out what is older.
     initialized_ms: BTreeMap<String, u64>,
@@ -151,6 +154,12 @@ impl Oracle {
             Event::Lease { shard, row } => return self.lease(who, shard, row.as_ref(), at),
             Event::Finished { shard, checkpoint, gaps } => {
                 return self.finished(shard, *checkpoint, gaps, at);
+            }
+            Event::Forgotten { shard } if !self.shard(shard).vanished => {
+                return broken(
+                    Rule::Backwards,
+                    format!("{who} forgets that {shard} is finished, which is listed"),
+                );
             }
             Event::Forgotten { .. } | Event::Note(_) => {}
             Event::Session { id, row } => self.session(who, id, row.as_ref()),
@@ -313,95 +322,5 @@ impl Oracle {
             }
         }
         Ok(())
-    }
-
-    fn lease(&mut self, who: &Who, shard: &Shard, row: Option<&Lease>, at_ms: u64) -> Verdict {
-        let before = std::mem::replace(&mut self.shard(shard).lease, row.cloned());
-        self.shard(shard).leased_ms = at_ms;
-        let Some(row) = row else { return Ok(()) };
-        if let Some(before) = before {
-            let moved_back = row.epoch < before.epoch
-                || row.revision <= before.revision
-                || row.checkpoint < before.checkpoint
-                || row.gaps.len() < before.gaps.len();
-            if moved_back {
-                return broken(Rule::Backwards, format!("{shard}: {who} wrote {row:?} over {before:?}"));
-            }
-            let robbed =
-                before.owner.as_ref().filter(|owner| row.owner.as_ref().is_some_and(|new| new != *owner));
-            if let Some(owner) = robbed.filter(|owner| self.sessions.values().any(|living| living == *owner))
-            {
-                return broken(Rule::Fencing, format!("{shard}: {who} took the lease of {owner}, who lives"));
-            }
-        }
-        if let Some(owner) = &row.owner {
-            let state = self.shard(shard);
-            let first = state.owners.entry(row.epoch).or_insert_with(|| owner.clone()).clone();
-            if first != *owner {
-                return broken(
-                    Rule::Fencing,
-                    format!("{shard}: {first} and {owner} both wrote in epoch {}", row.epoch),
-                );
-            }
-        }
-        self.gaps(shard, &row.gaps, at_ms)?;
-        self.checkpoint(shard, row.checkpoint)
-    }
-
-    fn checkpoint(&mut self, shard: &Shard, checkpoint: Option<Seq>) -> Verdict {
-        let Some(checkpoint) = checkpoint else { return Ok(()) };
-        match self.missing(shard) {
-            Some((open, item)) if open <= checkpoint => broken(
-                Rule::Loss,
-                format!("{shard}: checkpoint {checkpoint} is stored, but Kinesis has not {open} of {item}"),
-            ),
-            _ => Ok(()),
-        }
-    }
-
-    fn finished(&mut self, shard: &Shard, checkpoint: Option<Seq>, gaps: &[Gap], at_ms: u64) -> Verdict {
-        self.gaps(shard, gaps, at_ms)?;
-        self.checkpoint(shard, checkpoint)?;
-        let skipped = self.shards.get(shard).is_some_and(|state| self.latest.contains(&state.table));
-        if let Some((open, item)) = self.missing(shard)
-            && !skipped
-        {
-            return broken(Rule::Loss, format!("{shard} is finished, but Kinesis has not {open} of {item}"));
-        }
-        let state = self.shard(shard);
-        state.finished = true;
-        if !state.closed {
-            return broken(Rule::Loss, format!("{shard} is finished while it is open"));
-        }
-        Ok(())
-    }
-
-    fn gaps(&mut self, shard: &Shard, gaps: &[Gap], at_ms: u64) -> Verdict {
-        let state = self.shard(shard);
-        for gap in gaps {
-            let passed = state.opened_ms + RETENTION_MS <= at_ms + CLOCKS_APART_MS
-                || state.vanished
-                || state.trimmed_through.is_some_and(|through| gap.from.is_none_or(|from| from <= through));
-            if !passed {
-                return broken(
-                    Rule::FalseGap,
-                    format!("{shard}: {gap:?} is noted, but retention has not passed"),
-                );
-            }
-        }
-        state.gaps = gaps.to_vec();
-        Ok(())
-    }
-
-    fn session(&mut self, who: &Who, id: &str, row: Option<&(String, u64)>) {
-        match row {
-            Some((incarnation, _)) => {
-                self.sessions.insert(id.to_owned(), incarnation.clone());
-                self.session_of.insert(who.clone(), incarnation.clone());
-            }
-            None => {
-                self.sessions.remove(id);
-            }
-        }
     }
 }
