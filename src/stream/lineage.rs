@@ -34,6 +34,14 @@ impl Listing {
         }
     }
 
+    /// The service's clock when it answered, epoch milliseconds, where it told.
+    pub fn served_at_ms(&self) -> Option<u64> {
+        match self {
+            Listing::Shards { served_at_ms, .. } => *served_at_ms,
+            Listing::Gone => None,
+        }
+    }
+
     /// The listed shards, by id.
     pub fn shards(&self) -> impl Iterator<Item = &ListedShard> {
         match self {
@@ -104,10 +112,10 @@ impl GoneTest {
     }
 }
 
-/// Whether a child shows that its parent went long ago.
-pub fn is_old(child: &ShardId, wall_ms: u64) -> bool {
+/// Whether a child shows that its parent went long ago. `now_ms` by the service's clock, which gave the ids their times.
+pub fn is_old(child: &ShardId, now_ms: u64) -> bool {
     let limit = u64::try_from(GONE_AFTER.as_millis()).unwrap_or(u64::MAX);
-    child.created_ms().is_some_and(|created| created.saturating_add(limit) <= wall_ms)
+    child.created_ms().is_some_and(|created| created.saturating_add(limit) <= now_ms)
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use crate::retry::Retry;
 use crate::stream::retention::Unread;
 use crate::stream::source::{ListShards, ListedShard};
 
-/// The row of a shard just discovered.
-pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64) -> ShardRow {
+/// The row of a shard discovered just now, by the service's clock.
+pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, now_ms: u64) -> ShardRow {
     ShardRow {
         owner: None,
         incarnation: None,
@@ -30,22 +30,22 @@ pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64) 
         last_change_at_ms: None,
         latest_from_ms: None,
         latest_first: None,
-        discovered_at_ms: wall_ms,
+        discovered_at_ms: now_ms,
     }
 }
 
 /// The row of a shard discovered after the first listing. One that was opened longer ago than changes are kept may have
 /// lost its first ones before anybody knew of it: that is noted (P7).
-pub fn late_shard_row(shard: &ListedShard, parents_finished: bool, wall_ms: u64) -> ShardRow {
-    let mut row = new_shard_row(shard, parents_finished, wall_ms);
-    if Unread::new(&shard.id, None, wall_ms).was_found_late() {
+pub fn late_shard_row(shard: &ListedShard, parents_finished: bool, now_ms: u64) -> ShardRow {
+    let mut row = new_shard_row(shard, parents_finished, now_ms);
+    if Unread::new(&shard.id, None, now_ms).was_found_late() {
         row.gaps.push(Gap {
             reason:
                 "the shard was discovered later than the stream's retention of 24 hours after it was opened"
                     .to_owned(),
             from: None,
             to: None,
-            noticed_at_ms: wall_ms,
+            noticed_at_ms: now_ms,
         });
     }
     row
@@ -155,14 +155,14 @@ async fn children(task: &ShardTask) -> Vec<(ShardKey, ShardRow)> {
         }
         None => return Vec::new(),
     };
-    let wall_ms = machine.wall_ms();
+    let now_ms = page.served_at_ms.unwrap_or_else(|| machine.wall_ms());
     page.shards
         .iter()
         // Emulators ignore the filter.
         .filter(|shard| shard.parent.as_ref() == Some(&task.key.shard))
         // Two writes a child, and DynamoDB takes 100 in a transaction.
         .take(40)
-        .map(|shard| (ShardKey::new(&task.key.label, &shard.id), late_shard_row(shard, true, wall_ms)))
+        .map(|shard| (ShardKey::new(&task.key.label, &shard.id), late_shard_row(shard, true, now_ms)))
         .collect()
 }
 

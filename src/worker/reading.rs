@@ -378,8 +378,8 @@ impl Reading {
             return None;
         }
         let machine = &self.shared.machine;
-        let wall_ms = machine.wall_ms();
-        let has_old_child = listing.children_of(&self.shard).any(|child| lineage::is_old(&child.id, wall_ms));
+        let now_ms = listing.served_at_ms().unwrap_or_else(|| machine.wall_ms());
+        let has_old_child = listing.children_of(&self.shard).any(|child| lineage::is_old(&child.id, now_ms));
         match self.gone.refused(machine.now(), has_old_child) {
             Gone::AskAgain(moment) => {
                 self.reader.pause_until(moment);

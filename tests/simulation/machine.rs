@@ -126,16 +126,24 @@ pub struct SimMachine {
     origin: Duration,
     /// How many thousandths of a second the clock goes in one of the world's.
     rate: u32,
-    /// How far the wall clock is ahead of the world's.
-    ahead_ms: u64,
+    /// How far the wall clock is from the world's.
+    wall_off_ms: i64,
     dice: Mutex<Dice>,
 }
 
 impl SimMachine {
-    pub fn new(life: Arc<Life>, start: tokio::time::Instant, rate: u32, mut dice: Dice) -> Self {
+    /// `wall_off_ms`: how far the wall clock may be from the world's, either way.
+    pub fn new(
+        life: Arc<Life>,
+        start: tokio::time::Instant,
+        rate: u32,
+        wall_off_ms: u64,
+        mut dice: Dice,
+    ) -> Self {
         let origin = Duration::from_millis(dice.below(1 << 40));
-        let ahead_ms = dice.below(2_000);
-        SimMachine { life, start, origin, rate, ahead_ms, dice: Mutex::new(dice) }
+        let off = i64::try_from(dice.below(2 * wall_off_ms + 1)).unwrap_or(0);
+        let wall_off_ms = off - i64::try_from(wall_off_ms).unwrap_or(0);
+        SimMachine { life, start, origin, rate, wall_off_ms, dice: Mutex::new(dice) }
     }
 }
 
@@ -145,7 +153,8 @@ impl Machine for SimMachine {
     }
 
     fn wall_ms(&self) -> u64 {
-        EPOCH_MS + self.ahead_ms + u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let world_ms = EPOCH_MS + u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        world_ms.saturating_add_signed(self.wall_off_ms)
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<()> {

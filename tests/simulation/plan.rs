@@ -13,6 +13,8 @@ pub struct Plan {
     pub workers: usize,
     /// The slowest and the fastest clock of a worker, in thousandths.
     pub clocks: (u64, u64),
+    /// How far a worker's wall clock may be wrong.
+    pub wall_off_ms: u64,
     pub pipelines: usize,
     pub kinesis: Kinesis,
     /// Shards with which each stream begins.
@@ -135,6 +137,7 @@ impl Plan {
             seed,
             workers: usize::try_from(dice.between(1, 4)).unwrap_or(1),
             clocks: dice.pick(&[(1_000, 1_000), (950, 1_050), (900, 1_100)]).unwrap_or((1_000, 1_000)),
+            wall_off_ms: dice.pick(&[1_000, 3_600_000, 40 * 3_600_000]).unwrap_or(1_000),
             pipelines: dice.pick(&[1, 1, 1, 1, 2, 3]).unwrap_or(1),
             kinesis: Kinesis {
                 shards: dice.between(1, 3),

@@ -40,6 +40,8 @@ pub struct Start {
     pub seed: u64,
     /// The clock's speed in thousandths.
     pub rate: u32,
+    /// How far its wall clock may be wrong.
+    pub wall_off_ms: u64,
     pub memory_limit_bytes: u64,
     /// The configuration, as a user writes it.
     pub config: Arc<str>,
@@ -53,7 +55,7 @@ impl Process {
         let life = Life::new(world, &who);
         let dice = Dice::new(start.seed, 1 + start.number);
         let machine: Arc<dyn Machine> =
-            Arc::new(SimMachine::new(Arc::clone(&life), world.start, start.rate, dice));
+            Arc::new(SimMachine::new(Arc::clone(&life), world.start, start.rate, start.wall_off_ms, dice));
         let worker = worker(world, &who, start, machine);
         let (shutdown, told) = watch::channel(false);
         let ended = Arc::new(Mutex::new(false));

@@ -220,6 +220,7 @@ impl<'p> Scenario<'p> {
             number: self.started,
             seed: self.plan.seed,
             rate: u32::try_from(self.dice.between(self.plan.clocks.0, self.plan.clocks.1)).unwrap_or(1_000),
+            wall_off_ms: self.plan.wall_off_ms,
             memory_limit_bytes: self.plan.settings.memory_limit_mib << 20,
             config: self.plan.config(),
         };

@@ -35,22 +35,22 @@ impl Discovery {
         sweep: &mut Sweep,
     ) -> Result<(), ApiError> {
         let listed = ListedShard { id: key.shard.clone(), parent: None, starting: None, ending: None };
-        let wall_ms = self.shared.machine.wall_ms();
+        let has_old_child = lineage::is_old(child, self.listed_at_ms);
         // Before the start with `latest` there is nothing to want from a parent.
         if is_skipped {
-            self.add_skipped(key, &listed, wall_ms).await?;
+            self.add_skipped(key, &listed).await?;
             return Ok(());
         }
         loop {
             match self.iterator(stream, &key.shard, &IteratorPosition::TrimHorizon).await {
                 Ok(_) => {
                     self.gone.remove(key);
-                    if let Some(moment) = self.await_listing(key, lineage::is_old(child, wall_ms)) {
+                    if let Some(moment) = self.await_listing(key, has_old_child) {
                         sweep.ask_again(moment);
                         return Ok(());
                     }
                     self.unlisted.remove(key);
-                    self.create(key, self.new_row(&listed, true, wall_ms)).await?;
+                    self.create(key, self.new_row(&listed, true)).await?;
                     sweep.found = true;
                     return Ok(());
                 }
@@ -59,7 +59,7 @@ impl Discovery {
             }
             let now = self.shared.machine.now();
             let test = self.gone.entry(key.clone()).or_default();
-            match test.refused(now, lineage::is_old(child, wall_ms)) {
+            match test.refused(now, has_old_child) {
                 Gone::Yes => break,
                 Gone::AskAgain(moment) if moment <= now => {}
                 Gone::AskAgain(moment) => {
@@ -69,7 +69,7 @@ impl Discovery {
             }
         }
         self.gone.remove(key);
-        self.finish_gone(key, wall_ms).await?;
+        self.finish_gone(key).await?;
         sweep.found = true;
         Ok(())
     }
@@ -86,7 +86,8 @@ impl Discovery {
     }
 
     /// Before the first listing was stored, what is gone is simply before our time; later it is a possible gap.
-    async fn finish_gone(&mut self, key: &ShardKey, wall_ms: u64) -> Result<(), ApiError> {
+    async fn finish_gone(&mut self, key: &ShardKey) -> Result<(), ApiError> {
+        let wall_ms = self.shared.machine.wall_ms();
         let gap = Gap {
             reason: "the shard was gone before it was first seen".to_owned(),
             from: None,
@@ -103,7 +104,7 @@ impl Discovery {
             .await
         {
             Ok(()) => {
-                self.finished.insert(key.clone(), self.shared.machine.wall_ms());
+                self.finished.insert(key.clone(), wall_ms);
                 Ok(())
             }
             Err(error) if error.kind == ErrorKind::ConditionFailed => self.is_finished(key).await.map(drop),

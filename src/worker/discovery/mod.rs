@@ -45,6 +45,8 @@ pub struct Discovery {
     pub found: Arc<Notify>,
     /// Shards known to be finished, and since when (epoch milliseconds); read once, since finished is for ever.
     finished: BTreeMap<ShardKey, u64>,
+    /// The service's clock at the last listing, epoch milliseconds: what it opened and trimmed when, it dates by that.
+    listed_at_ms: u64,
     gone: BTreeMap<ShardKey, GoneTest>,
     /// Shards that can be read but stand in no listing yet, and since when.
     unlisted: BTreeMap<ShardKey, MonoTime>,
@@ -103,6 +105,7 @@ impl Discovery {
             sweep_now,
             found,
             finished: BTreeMap::new(),
+            listed_at_ms: 0,
             gone: BTreeMap::new(),
             unlisted: BTreeMap::new(),
             failures: Repeats::default(),
@@ -206,6 +209,7 @@ impl Discovery {
             }
             let stream = self.arn(&entry.label)?;
             let listing = self.pipeline.list(&self.shared, &stream).await?;
+            self.listed_at_ms = listing.served_at_ms().unwrap_or_else(|| self.shared.machine.wall_ms());
             sweep.disabled = listing.is_disabled();
             let drained = self.reconcile(&stream, &listing, &entry, &mut sweep).await?;
             if drained && !entry.drained && index + 1 < streams {

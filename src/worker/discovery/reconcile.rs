@@ -42,7 +42,7 @@ impl Discovery {
                 continue;
             }
             if skipped.contains(&shard.id) {
-                self.add_skipped(&key, shard, self.shared.machine.wall_ms()).await?;
+                self.add_skipped(&key, shard).await?;
             } else if self.add(stream, listing, shard, entry, &unfinished).await? {
                 unfinished.insert(key);
             }
@@ -118,14 +118,13 @@ impl Discovery {
         unfinished: &BTreeSet<ShardKey>,
     ) -> Result<bool, ApiError> {
         let key = ShardKey::new(&entry.label, &shard.id);
-        let wall_ms = self.shared.machine.wall_ms();
         let parent = shard.parent.as_ref().map(|parent| ShardKey::new(&entry.label, parent));
         let parent_unfinished = parent.as_ref().is_some_and(|parent| unfinished.contains(parent));
         let first_listing = self.is_first_of_latest();
         // A shard behind one that an interrupted first start already entered is read whole, or there would be a hole.
         if first_listing && !parent_unfinished {
             if listing.is_closed(shard) || entry.drained {
-                return self.add_skipped(&key, shard, wall_ms).await;
+                return self.add_skipped(&key, shard).await;
             }
             return self.add_latest(stream, &key, shard).await;
         }
@@ -133,7 +132,7 @@ impl Discovery {
             Some(parent) => self.finished.contains_key(parent),
             None => true,
         };
-        self.create(&key, self.new_row(shard, parents_finished, wall_ms)).await
+        self.create(&key, self.new_row(shard, parents_finished)).await
     }
 
     /// `start = "latest"`: a shard that was closed before the first start.
@@ -141,11 +140,10 @@ impl Discovery {
         &mut self,
         key: &ShardKey,
         shard: &ListedShard,
-        wall_ms: u64,
     ) -> Result<bool, ApiError> {
+        let finished_at_ms = self.shared.machine.wall_ms();
         let parents = shard.parent.clone().into_iter().collect();
-        let row =
-            FinishedRow { checkpoint: shard.ending.clone(), finished_at_ms: wall_ms, parents, gaps: vec![] };
+        let row = FinishedRow { checkpoint: shard.ending.clone(), finished_at_ms, parents, gaps: vec![] };
         match self
             .shared
             .store
@@ -153,7 +151,7 @@ impl Discovery {
             .await
         {
             Ok(()) => {
-                self.finished.insert(key.clone(), self.shared.machine.wall_ms());
+                self.finished.insert(key.clone(), finished_at_ms);
                 Ok(false)
             }
             Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(!self.is_finished(key).await?),
@@ -169,20 +167,20 @@ impl Discovery {
         shard: &ListedShard,
     ) -> Result<bool, ApiError> {
         let iterator = self.iterator(stream, &shard.id, &IteratorPosition::Latest).await?;
-        let wall_ms = self.shared.machine.wall_ms();
+        let now_ms = iterator.served_at_ms.unwrap_or_else(|| self.shared.machine.wall_ms());
         // What lies before the moment is left out on purpose, the parents with it.
-        let mut row = new_shard_row(shard, true, wall_ms);
-        row.latest_from_ms = Some(iterator.served_at_ms.unwrap_or(wall_ms).saturating_sub(LATEST_MARGIN_MS));
+        let mut row = new_shard_row(shard, true, now_ms);
+        row.latest_from_ms = Some(now_ms.saturating_sub(LATEST_MARGIN_MS));
         self.pipeline.keep_latest(key.clone(), iterator.token);
         self.create(key, row).await
     }
 
     /// What retention had passed at the very first listing is before our time; later it is a possible gap.
-    pub(super) fn new_row(&self, shard: &ListedShard, parents_finished: bool, wall_ms: u64) -> ShardRow {
+    pub(super) fn new_row(&self, shard: &ListedShard, parents_finished: bool) -> ShardRow {
         if self.row.initialized {
-            late_shard_row(shard, parents_finished, wall_ms)
+            late_shard_row(shard, parents_finished, self.listed_at_ms)
         } else {
-            new_shard_row(shard, parents_finished, wall_ms)
+            new_shard_row(shard, parents_finished, self.listed_at_ms)
         }
     }
 
