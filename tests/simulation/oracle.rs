@@ -296,18 +296,8 @@ impl Oracle {
             return Ok(());
         }
         let state = self.shard(shard);
-        let mut is_before_start = false;
         if let Ok(index) = state.changes.binary_search_by_key(&seq, |change| change.seq) {
             state.changes[index].done = true;
-            is_before_start = self
-                .shards
-                .get(shard)
-                .is_some_and(|state| self.is_before_start(state, &state.changes[index]));
-        }
-        // Changes of the two seconds before `latest` began may come, and come late, where the worker was killed before
-        // its first checkpoint: known, and the to decide.
-        if is_before_start {
-            return Ok(());
         }
         let last = self.items.insert(item.clone(), seq);
         if let Some(last) = last.filter(|last| *last > seq) {

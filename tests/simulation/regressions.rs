@@ -1,9 +1,28 @@
-//! What the simulation found, each kept with the plan or seed that showed it.
+//! What the simulation found, each kept with the kind of day that showed it.
 
 use crate::faults::{Outage, Service};
 use crate::history::{Entry, Event};
 use crate::plan::{Happening, Plan};
-use crate::scenario::{run, run_plan};
+use crate::scenario::run_plan;
+
+/// A day without faults for one worker and one pipeline, on which things are written and shards rotate.
+fn calm(seed: u64) -> Plan {
+    let mut plan = Plan::draw(seed);
+    (plan.workers, plan.pipelines, plan.foulest, plan.sheltered) = (1, 1, 0, false);
+    (plan.settings.latest, plan.settings.checkpoint_s, plan.settings.heartbeat_s) = (false, 5, 2);
+    (plan.late_start, plan.away, plan.outages) = (false, None, vec![]);
+    (plan.clocks, plan.wall_off_ms) = ((1_000, 1_000), 0);
+    plan.kinesis.limit = 1_000;
+    plan.weights = vec![(Happening::Write, 60), (Happening::Rotate, 1)];
+    plan
+}
+
+/// Plays a kind of day some times.
+fn holds(days: u64, of: impl Fn(u64) -> Plan) {
+    for seed in 0..days {
+        assert_eq!(run_plan(&of(seed)).verdict, Ok(()), "day {seed}");
+    }
+}
 
 /// The highest epoch of any lease.
 fn highest_epoch(history: &[Entry]) -> u64 {
@@ -14,12 +33,27 @@ fn highest_epoch(history: &[Entry]) -> u64 {
     history.iter().map(epoch).max().unwrap_or(0)
 }
 
+/// The first moment that an event of the history is of this kind.
+fn first_ms(history: &[Entry], kind: impl Fn(&Event) -> bool) -> u64 {
+    history.iter().find(|entry| kind(&entry.event)).map_or(u64::MAX, |entry| entry.at_ms)
+}
+
+/// The rows that discovery had just added were read only at the next full look, up to half a minute later.
+#[test]
+fn reading_begins_with_the_first_listing() {
+    let outcome = run_plan(&calm(0));
+    assert_eq!(outcome.verdict, Ok(()));
+    let started_ms = first_ms(&outcome.history, |event| matches!(event, Event::Process { runs: true, .. }));
+    let stored_ms = first_ms(&outcome.history, |event| matches!(event, Event::Stored { .. }));
+    // A first listing takes as long as its pages, one a second.
+    assert!(stored_ms < started_ms + 5_000, "started at {started_ms} ms, first record at {stored_ms} ms");
+}
+
+/// A shard that had been read to its end was started anew after each minute that Kinesis was away.
 #[test]
 fn a_shard_that_waits_for_kinesis_is_not_taken_for_stuck() {
-    let mut plan = Plan::draw(0);
-    (plan.workers, plan.pipelines, plan.settings.latest, plan.away) = (1, 1, false, None);
+    let mut plan = calm(0);
     plan.turmoil_ms = 150_000;
-    plan.weights = vec![(Happening::Write, 60), (Happening::Rotate, 1)];
     plan.outages = vec![Outage { service: Service::Sink, from_ms: 10_000, until_ms: 140_000 }];
     let outcome = run_plan(&plan);
     assert_eq!(outcome.verdict, Ok(()));
@@ -30,7 +64,46 @@ fn a_shard_that_waits_for_kinesis_is_not_taken_for_stuck() {
 /// had, and changes from in between came after later ones of their item.
 #[test]
 fn a_restart_behind_latest_begins_where_the_first_start_did() {
-    for seed in [0, 55] {
-        assert_eq!(run(seed).verdict, Ok(()), "seed {seed}");
-    }
+    holds(20, |seed| {
+        let mut plan = calm(seed);
+        (plan.turmoil_ms, plan.event_every_ms, plan.settings.latest) = (30_000, 300, true);
+        plan.weights = vec![(Happening::Write, 60), (Happening::Kill, 6)];
+        plan
+    });
+}
+
+/// A drain cut short gave the lease up and went on sending what was left of the shard.
+#[test]
+fn a_lease_given_up_is_not_sent_for() {
+    holds(20, |seed| {
+        let mut plan = calm(seed);
+        (plan.workers, plan.turmoil_ms, plan.foulest) = (2, 100_000, 400);
+        plan.weights = vec![(Happening::Write, 60), (Happening::Stop, 4), (Happening::Weather, 4)];
+        plan.outages = vec![Outage { service: Service::Sink, from_ms: 8_000, until_ms: 100_000 }];
+        plan
+    });
+}
+
+/// Retention passed changes between the discovery of their shard and its first read, and no gap was noted: a day was
+/// counted from the discovery, but the shard had been there before.
+#[test]
+fn what_retention_takes_before_the_first_read_is_noted() {
+    holds(20, |seed| {
+        let mut plan = calm(seed);
+        (plan.late_start, plan.turmoil_ms) = (true, 200_000);
+        plan.weights = vec![(Happening::Write, 60), (Happening::Rotate, 1), (Happening::Cut, 6)];
+        plan.outages = vec![Outage { service: Service::Source, from_ms: 4_500, until_ms: 150_000 }];
+        plan
+    });
+}
+
+/// A worker whose wall clock was hours ahead took young shards for old ones, and noted gaps where nothing was missing.
+#[test]
+fn a_wrong_wall_clock_makes_no_gaps() {
+    holds(20, |seed| {
+        let mut plan = calm(seed);
+        plan.wall_off_ms = 40 * 3_600_000;
+        plan.weights.push((Happening::Kill, 4));
+        plan
+    });
 }
