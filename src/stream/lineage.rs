@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::retention::RETENTION_MS;
 use super::source::{ListedShard, ShardId, StreamStatus};
 use crate::machine::MonoTime;
 
@@ -77,8 +78,8 @@ impl Listing {
 /// How far apart two refusals must be before a shard with a young child, or none, counts as gone.
 pub const GONE_AFTER: Duration = Duration::from_secs(60);
 
-/// Whether a shard is gone. A complete listing must lack it *and* an iterator on it must be refused, twice; where its
-/// child is younger than [`GONE_AFTER`] (listings lag behind), that long apart.
+/// Whether a shard is gone. A complete listing must lack it *and* an iterator on it must be refused, twice; that long
+/// apart unless its age shows that no listing lags behind ([`is_long_gone`]).
 #[derive(Debug, Clone, Default)]
 pub struct GoneTest {
     first_refused: Option<MonoTime>,
@@ -94,12 +95,12 @@ pub enum Gone {
 
 impl GoneTest {
     /// A complete listing lacked the shard and an iterator on it was refused.
-    pub fn refused(&mut self, now: MonoTime, has_old_child: bool) -> Gone {
+    pub fn refused(&mut self, now: MonoTime, is_long_gone: bool) -> Gone {
         let Some(first) = self.first_refused else {
             self.first_refused = Some(now);
-            return Gone::AskAgain(if has_old_child { now } else { now + GONE_AFTER });
+            return Gone::AskAgain(if is_long_gone { now } else { now + GONE_AFTER });
         };
-        if has_old_child || now.since(first) >= GONE_AFTER {
+        if is_long_gone || now.since(first) >= GONE_AFTER {
             Gone::Yes
         } else {
             Gone::AskAgain(first + GONE_AFTER)
@@ -112,10 +113,18 @@ impl GoneTest {
     }
 }
 
-/// Whether a child shows that its parent went long ago. `now_ms` by the service's clock, which gave the ids their times.
-pub fn is_old(child: &ShardId, now_ms: u64) -> bool {
-    let limit = u64::try_from(GONE_AFTER.as_millis()).unwrap_or(u64::MAX);
-    child.created_ms().is_some_and(|created| created.saturating_add(limit) <= now_ms)
+/// Whether a shard that is neither listed nor readable went long ago, so that no listing lags behind: it has a child that
+/// is not young, or is itself older than anything is kept. `now_ms` by the service's clock, which gave the ids their times.
+pub fn is_long_gone<'a>(
+    shard: &ShardId,
+    children: impl IntoIterator<Item = &'a ShardId>,
+    now_ms: u64,
+) -> bool {
+    let is_older = |shard: &ShardId, ms: u64| {
+        shard.created_ms().is_some_and(|created| created.saturating_add(ms) <= now_ms)
+    };
+    let a_while_ms = u64::try_from(GONE_AFTER.as_millis()).unwrap_or(u64::MAX);
+    is_older(shard, RETENTION_MS) || children.into_iter().any(|child| is_older(child, a_while_ms))
 }
 
 #[cfg(test)]
@@ -176,9 +185,16 @@ mod tests {
         let mut test = GoneTest::default();
         assert_eq!(test.refused(at(0), true), Gone::AskAgain(at(0)));
         assert_eq!(test.refused(at(0), true), Gone::Yes);
-        let child = ShardId::new("shardId-00000001700000000000-abc");
-        assert!(is_old(&child, 1_700_000_060_000));
-        assert!(!is_old(&child, 1_700_000_059_999));
-        assert!(!is_old(&ShardId::new("s1"), u64::MAX));
+    }
+
+    #[test]
+    fn long_gone_shows_by_a_child_or_by_the_shards_own_age() {
+        const CREATED: u64 = 1_700_000_000_000;
+        let (timeless, child) = (ShardId::new("s1"), ShardId::new(format!("shardId-{CREATED:020}-abc")));
+        assert!(is_long_gone(&timeless, [&child], CREATED + 60_000));
+        assert!(!is_long_gone(&timeless, [&child], CREATED + 59_999));
+        assert!(!is_long_gone(&timeless, [&timeless], u64::MAX));
+        assert!(is_long_gone(&child, [], CREATED + RETENTION_MS));
+        assert!(!is_long_gone(&child, [], CREATED + RETENTION_MS - 1));
     }
 }

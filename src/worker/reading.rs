@@ -379,8 +379,8 @@ impl Reading {
         }
         let machine = &self.shared.machine;
         let now_ms = listing.served_at_ms().unwrap_or_else(|| machine.wall_ms());
-        let has_old_child = listing.children_of(&self.shard).any(|child| lineage::is_old(&child.id, now_ms));
-        match self.gone.refused(machine.now(), has_old_child) {
+        let children = listing.children_of(&self.shard).map(|child| &child.id);
+        match self.gone.refused(machine.now(), lineage::is_long_gone(&self.shard, children, now_ms)) {
             Gone::AskAgain(moment) => {
                 self.reader.pause_until(moment);
                 None

@@ -100,6 +100,9 @@ pub struct Faults {
     cuts: BTreeMap<(Who, Service), u64>,
     /// From when to when a service is down for everybody.
     pub outages: Vec<Outage>,
+    /// How often a process is struck in the moment that a write of its own to the lease table takes effect, in
+    /// thousandths.
+    pub ambush: u64,
 }
 
 /// A service that is down for everybody, from one millisecond of the world to another.
@@ -125,6 +128,7 @@ impl Faults {
         self.rates.clear();
         self.cuts.clear();
         self.outages.clear();
+        self.ambush = 0;
     }
 
     pub fn is_cut(&self, who: &Who, service: Service, now_ms: u64) -> bool {

@@ -54,6 +54,9 @@ const FIRST_READ_MS: u64 = 60_000;
 /// How far a worker's wall clock may be ahead of the world's.
 const CLOCKS_APART_MS: u64 = 2_000;
 
+/// In what time after the last fault a world of few shards must be settled.
+const SETTLE_MS: u64 = 300_000;
+
 #[derive(Debug)]
 struct Change {
     seq: Seq,
@@ -107,7 +110,8 @@ pub struct Oracle {
     /// The tables that are read from `latest`.
     pub latest: BTreeSet<String>,
     pub inversions: Inversions,
-    settle_by_ms: Option<u64>,
+    /// Until when everything must be settled: since the last fault, and for how many shards gone before it.
+    settle_by: Option<(u64, u64)>,
     pub settled: bool,
 }
 
@@ -180,25 +184,35 @@ impl Oracle {
                 self.running.remove(who);
             }
             Event::Panicked(text) => return broken(Rule::Panic, format!("{who}: {text}")),
-            Event::FaultsOver => self.settle_by_ms = Some(at + self.settle_within_ms()),
+            Event::FaultsOver => self.settle_by = Some((at, self.gone(|shard| shard.finished))),
             Event::Settled => self.settled = true,
             Event::Unreadable(text) => return broken(Rule::BadRow, text.clone()),
             Event::Call { .. } => {}
         }
-        if !self.settled && self.settle_by_ms.is_some_and(|by_ms| at > by_ms) {
-            let why = self.unsettled().unwrap_or_else(|| "nobody said that it is settled".into());
-            return broken(Rule::Liveness, format!("long after the last fault: {why}"));
+        match self.settle_by {
+            Some((since_ms, gone_before)) if !self.settled && at > since_ms + SETTLE_MS => {
+                self.is_in_time(at - since_ms, gone_before)
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// How many shards are gone, and such.
+    fn gone(&self, such: impl Fn(&ShardState) -> bool) -> u64 {
+        self.shards.values().filter(|shard| shard.vanished && such(shard)).count() as u64
     }
 
     /// In what time after the last fault everything must be settled: dead sessions (10 s), a full look (30 s), held
-    /// requests (90 s), a chain of shards; for each that is gone, the minute that the test for it takes; and for each
-    /// that is listed, its part of some sweeps, which read a page a second, of a single shard at worst.
-    fn settle_within_ms(&self) -> u64 {
-        let gone = self.shards.values().filter(|shard| shard.vanished && !shard.finished).count() as u64;
+    /// requests (90 s), a chain of shards; for each that is gone the test for it; and for each that is listed its part of
+    /// some sweeps, which read a page a second, of a single shard at worst.
+    fn is_in_time(&mut self, since_ms: u64, gone_before: u64) -> Verdict {
         let listed = self.shards.values().filter(|shard| !shard.vanished).count() as u64;
-        300_000 + 75_000 * gone + 3_000 * listed
+        let gone = self.gone(|_| true) - gone_before;
+        if since_ms <= SETTLE_MS + 20_000 * gone + 3_000 * listed {
+            return Ok(());
+        }
+        let why = self.unsettled().unwrap_or_else(|| "nobody said that it is settled".into());
+        broken(Rule::Liveness, format!("long after the last fault: {why}"))
     }
 
     fn shard(&mut self, shard: &Shard) -> &mut ShardState {

@@ -30,6 +30,8 @@ pub struct Plan {
     pub weights: Vec<(Happening, u64)>,
     /// The most thousandths of all calls that fail in one way.
     pub foulest: u64,
+    /// How often a process is struck in the moment that a write of its own to the lease table takes effect.
+    pub ambush: u64,
     /// The first worker starts when the stream is nearly as old as its retention.
     pub late_start: bool,
     /// All workers are away for about as long as changes are kept, or longer.
@@ -151,6 +153,7 @@ impl Plan {
             event_every_ms: dice.pick(&[300, 800, 2_000]).unwrap_or(800),
             weights,
             foulest: dice.pick(&[0, 5, 20, 60, 150, 400]).unwrap_or(0),
+            ambush: if sheltered { 0 } else { dice.pick(&[0, 0, 0, 0, 5, 40]).unwrap_or(0) },
             late_start: dice.chance(60),
             away: if !sheltered && dice.chance(80) { dice.pick(&[Away::Dead, Away::Asleep]) } else { None },
             outages,

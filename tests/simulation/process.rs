@@ -53,6 +53,7 @@ impl Process {
         let who: Who = format!("{}/{}", start.id, start.number).into();
         world.lock().tell(&who, Event::Process { runs: true, how: format!("clock {}", start.rate) });
         let life = Life::new(world, &who);
+        world.lock().lives.insert(who.clone(), Arc::downgrade(&life));
         let dice = Dice::new(start.seed, 1 + start.number);
         let machine: Arc<dyn Machine> =
             Arc::new(SimMachine::new(Arc::clone(&life), world.start, start.rate, start.wall_off_ms, dice));

@@ -10,7 +10,7 @@ fn calm(seed: u64) -> Plan {
     let mut plan = Plan::draw(seed);
     (plan.workers, plan.pipelines, plan.foulest, plan.sheltered) = (1, 1, 0, false);
     (plan.settings.latest, plan.settings.checkpoint_s, plan.settings.heartbeat_s) = (false, 5, 2);
-    (plan.late_start, plan.away, plan.outages) = (false, None, vec![]);
+    (plan.late_start, plan.away, plan.outages, plan.ambush) = (false, None, vec![], 0);
     (plan.clocks, plan.wall_off_ms) = ((1_000, 1_000), 0);
     plan.kinesis.limit = 1_000;
     plan.weights = vec![(Happening::Write, 60), (Happening::Rotate, 1)];

@@ -52,7 +52,7 @@ fn pipelines_that_wait_for_one_heartbeat_go_on_in_order() {
     plan.workers = 1;
     plan.pipelines = 2;
     plan.turmoil_ms = 60_000;
-    plan.away = None;
+    (plan.away, plan.ambush) = (None, 0);
     plan.weights = vec![(Happening::Write, 60), (Happening::Burst, 20), (Happening::Cut, 5)];
     for seed in 0..replays() {
         plan.seed = seed;

@@ -141,12 +141,14 @@ impl<'p> Scenario<'p> {
         let began_ms = self.now_ms();
         self.world.lock().faults.outages =
             self.plan.outages.iter().map(|outage| outage.later(began_ms)).collect();
+        self.world.lock().faults.ambush = self.plan.ambush;
         let until_ms = began_ms + self.plan.turmoil_ms;
         while self.now_ms() < until_ms {
             let pause_ms = self.dice.between(1, self.plan.event_every_ms);
             self.pass(pause_ms).await?;
             let happening = self.plan.next(&mut self.dice);
             self.happen(happening);
+            self.tend_the_struck();
         }
         if let Some(away) = self.plan.away {
             self.go_away(away).await?;
@@ -301,6 +303,7 @@ impl<'p> Scenario<'p> {
             state.faults.over();
             state.happened(Event::FaultsOver);
         }
+        self.tend_the_struck();
         let pending = std::mem::take(&mut self.later);
         pending
             .iter()

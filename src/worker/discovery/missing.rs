@@ -35,7 +35,7 @@ impl Discovery {
         sweep: &mut Sweep,
     ) -> Result<(), ApiError> {
         let listed = ListedShard { id: key.shard.clone(), parent: None, starting: None, ending: None };
-        let has_old_child = lineage::is_old(child, self.listed_at_ms);
+        let is_long_gone = lineage::is_long_gone(&key.shard, [child], self.listed_at_ms);
         // Before the start with `latest` there is nothing to want from a parent.
         if is_skipped {
             self.add_skipped(key, &listed).await?;
@@ -45,7 +45,7 @@ impl Discovery {
             match self.iterator(stream, &key.shard, &IteratorPosition::TrimHorizon).await {
                 Ok(_) => {
                     self.gone.remove(key);
-                    if let Some(moment) = self.await_listing(key, has_old_child) {
+                    if let Some(moment) = self.await_listing(key, is_long_gone) {
                         sweep.ask_again(moment);
                         return Ok(());
                     }
@@ -59,7 +59,7 @@ impl Discovery {
             }
             let now = self.shared.machine.now();
             let test = self.gone.entry(key.clone()).or_default();
-            match test.refused(now, has_old_child) {
+            match test.refused(now, is_long_gone) {
                 Gone::Yes => break,
                 Gone::AskAgain(moment) if moment <= now => {}
                 Gone::AskAgain(moment) => {
@@ -75,14 +75,14 @@ impl Discovery {
     }
 
     /// A shard that can be read but is not listed: the next listing will show it, with its own parent, which comes first
-    /// (P3). `None` once it was awaited long enough: one more listing, and a minute unless its child is older.
-    fn await_listing(&mut self, key: &ShardKey, has_old_child: bool) -> Option<MonoTime> {
+    /// (P3). `None` once it was awaited long enough: one more listing, and a minute unless it is old, or its child is.
+    fn await_listing(&mut self, key: &ShardKey, is_old: bool) -> Option<MonoTime> {
         let now = self.shared.machine.now();
         let Some(since) = self.unlisted.get(key).copied() else {
             self.unlisted.insert(key.clone(), now);
-            return Some(if has_old_child { now } else { now + GONE_AFTER });
+            return Some(if is_old { now } else { now + GONE_AFTER });
         };
-        (!has_old_child && now.since(since) < GONE_AFTER).then(|| since + GONE_AFTER)
+        (!is_old && now.since(since) < GONE_AFTER).then(|| since + GONE_AFTER)
     }
 
     /// Before the first listing was stored, what is gone is simply before our time; later it is a possible gap.

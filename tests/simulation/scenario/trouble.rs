@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Deed, Scenario};
+use super::{Deed, Scenario, Seat};
 use crate::faults::{Rates, Service};
 use crate::history::Event;
 use crate::plan::Happening;
@@ -88,6 +88,18 @@ impl Scenario<'_> {
                     state.tell(&process.who, Event::Note(note));
                 }
             }
+        }
+    }
+
+    /// Whoever was struck by an ambush is woken or started anew after a while.
+    pub(super) fn tend_the_struck(&mut self) {
+        let struck = std::mem::take(&mut self.world.lock().struck);
+        for who in struck {
+            let is_it = |seat: &Seat| seat.process.as_ref().is_some_and(|process| process.who == who);
+            let Some(seat) = self.seats.iter().position(is_it) else { continue };
+            let is_paused = self.seats[seat].process.as_ref().is_some_and(|process| !process.has_ended());
+            let ms = self.dice.pick(&[0, 1_000, 9_000, 15_000, 40_000]).unwrap_or(0);
+            self.after(ms, if is_paused { Deed::Wake(seat) } else { Deed::Start(seat) });
         }
     }
 

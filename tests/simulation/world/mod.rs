@@ -7,8 +7,9 @@ pub mod lease_table;
 pub mod source;
 pub mod stream;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use ddb_kinesis_bridge::error::{ApiError, ErrorKind};
 use tokio::sync::oneshot;
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::dice::Dice;
 use crate::faults::{self, Faults, Service, Verdict};
 use crate::history::{Entry, Event, History, Who};
+use crate::machine::{self, Life};
 use kinesis::Sink;
 use lease_table::Rows;
 use stream::Table;
@@ -41,6 +43,10 @@ pub struct State {
     pub tables: Vec<Table>,
     pub sinks: Vec<Sink>,
     pub leases: Rows,
+    /// The switches of all processes.
+    pub lives: BTreeMap<Who, Weak<Life>>,
+    /// Processes struck by an ambush, for the scenario to go on with.
+    pub struck: Vec<Who>,
 }
 
 impl World {
@@ -54,6 +60,8 @@ impl World {
             tables: Vec::new(),
             sinks: Vec::new(),
             leases: Rows::default(),
+            lives: BTreeMap::new(),
+            struck: Vec::new(),
         };
         Arc::new(World { start: tokio::time::Instant::now(), state: Mutex::new(state) })
     }
@@ -76,6 +84,22 @@ impl World {
 impl State {
     pub fn tell(&mut self, who: &Who, event: Event) {
         self.history.push(Entry { at_ms: self.now_ms, who: who.clone(), event });
+    }
+
+    /// A process is killed or paused in the moment that a write of its own takes effect, its answer still to come.
+    fn ambush(&mut self, who: &Who) {
+        let Some(life) = self.lives.get(who).and_then(Weak::upgrade) else { return };
+        if life.state() != machine::State::Running || !self.dice.chance(self.faults.ambush) {
+            return;
+        }
+        if self.dice.chance(500) {
+            life.set(machine::State::Dead);
+            self.tell(who, Event::Process { runs: false, how: "killed".into() });
+        } else {
+            life.set(machine::State::Paused);
+            self.tell(who, Event::Note("paused".into()));
+        }
+        self.struck.push(who.clone());
     }
 
     /// Something that no process did.
@@ -150,6 +174,9 @@ impl Link {
             outcome.push_str(", answer lost");
         }
         state.tell(&self.who, Event::Call { api, what, sent_ms, outcome });
+        if result.is_ok() && matches!(api, "UpdateItem" | "TransactWriteItems") {
+            state.ambush(&self.who);
+        }
         if lost { Err(faults::error(api, ErrorKind::Transient)) } else { result }
     }
 }

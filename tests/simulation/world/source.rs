@@ -190,7 +190,9 @@ impl StreamSource for SimSource {
         self.link
             .call("ListStreams", format!("after {after:?}"), move |state, _| {
                 let (now_ms, table) = (state.now_ms, &state.tables[table]);
-                let readable = |stream: &&Stream| table.readable(&stream.label, now_ms).is_some();
+                let readable = |stream: &&Stream| {
+                    stream.listed_ms <= now_ms && table.readable(&stream.label, now_ms).is_some()
+                };
                 let mut rest = table
                     .streams
                     .iter()

@@ -30,6 +30,8 @@ pub struct Table {
 pub struct Stream {
     pub label: String,
     pub disabled_ms: Option<u64>,
+    /// ListStreams lacks it before this moment.
+    pub listed_ms: u64,
     pub shards: BTreeMap<String, Shard>,
 }
 
@@ -123,9 +125,12 @@ impl State {
     pub fn enable(&mut self, table: usize, shards: u32) {
         // Labels sort by time.
         let label = format!("2025-06-15T{:012}", self.now_ms);
+        let is_first = self.tables[table].streams.is_empty();
+        let late_ms = if !is_first && self.dice.chance(300) { self.dice.between(500, 20_000) } else { 0 };
         self.tables[table].streams.push(Stream {
             label: label.clone(),
             disabled_ms: None,
+            listed_ms: self.now_ms + late_ms,
             shards: BTreeMap::new(),
         });
         let width = u32::MAX / shards;
