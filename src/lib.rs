@@ -40,7 +40,7 @@
 //! At a shard's end its lanes empty, then one transaction makes its row a finished one and adds its children's.
 //!
 //! # Decisions and effects
-//! Pure, with time and randomness handed in: `stream::{page, reader, lineage}`, `record`, `delivery::{lanes, watermark}`,
+//! Pure, with time and randomness handed in: `stream::{page, reader, lineage, retention}`, `record`, `delivery::{lanes, watermark}`,
 //! `lease::{row, liveness, plan}`, `retry`, `ops::repeats`. A thin shell runs them (`worker`, `delivery::writer`,
 //! `lease::session`) over four ports: [`stream::source::StreamSource`], [`delivery::sink::KinesisSink`],
 //! [`lease::table::LeaseTable`] and [`machine::Machine`]. The worker takes clock, tasks and randomness from the last
