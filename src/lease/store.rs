@@ -206,17 +206,18 @@ impl LeaseStore {
         Ok(item.is_some())
     }
 
-    /// Stores a new shard's row, unless the shard is known already: a finished shard must never be read again. Only the
-    /// owner of discovery may: a late write of an earlier one could enter a new shard as of the first listing.
+    /// Stores a new shard's row, unless the shard is known already: a finished shard must never be read again. The
+    /// stream row must still be as the discoverer knows it: a late write, its own or an earlier discoverer's, could enter
+    /// a new shard as of the first listing.
     pub async fn create_shard(
         &self,
         pipeline: &str,
         key: &ShardKey,
         row: &ShardRow,
-        discovery_epoch: u64,
+        stream_revision: u64,
     ) -> Result<(), ApiError> {
         let writes = [
-            discovered_by(pipeline, discovery_epoch),
+            stream_unmoved(pipeline, stream_revision),
             check(key.finished_key(pipeline), Clause::RowAbsent),
             put(key.row_key(pipeline), encode(row), Clause::RowAbsent),
         ];
@@ -229,10 +230,10 @@ impl LeaseStore {
         pipeline: &str,
         key: &ShardKey,
         row: &FinishedRow,
-        discovery_epoch: u64,
+        stream_revision: u64,
     ) -> Result<(), ApiError> {
         let writes = [
-            discovered_by(pipeline, discovery_epoch),
+            stream_unmoved(pipeline, stream_revision),
             check(key.row_key(pipeline), Clause::RowAbsent),
             put(key.finished_key(pipeline), encode(row), Clause::RowAbsent),
         ];
@@ -373,9 +374,9 @@ fn check(key: RowKey, condition: Clause) -> RowWrite {
     RowWrite { key, effect: Effect::Check, conditions: vec![condition] }
 }
 
-/// Discovery is still in this epoch.
-fn discovered_by(pipeline: &str, discovery_epoch: u64) -> RowWrite {
-    check(stream_key(pipeline), Clause::Equals("discovery_epoch", attribute(&discovery_epoch)))
+/// The stream row is still as the discoverer knows it, and so is who discovers.
+fn stream_unmoved(pipeline: &str, revision: u64) -> RowWrite {
+    check(stream_key(pipeline), Clause::Equals("revision", attribute(&revision)))
 }
 
 fn same_heartbeat(seen: &SessionRow) -> Vec<Clause> {

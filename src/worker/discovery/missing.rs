@@ -1,7 +1,7 @@
 //! Missing parents: shards that others name as their parent and that no listing shows. They are read if they still can
 //! be, else settled as gone, so that their children never wait for ever.
 
-use super::{Discovery, Sweep};
+use super::{Discovery, SWEEP_EVERY_WHEN_WAITING, Sweep};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::{FinishedRow, Gap, ShardKey};
 use crate::machine::{MonoTime, timeout};
@@ -10,6 +10,16 @@ use crate::stream::lineage::{self, GONE_AFTER, Gone};
 use crate::stream::source::{IteratorPosition, ListedShard, ShardId, ShardIterator};
 use crate::worker::finish::say_gaps;
 use crate::worker::pipeline::READ_TIMEOUT;
+
+/// What is known of the ancestors of a parent that no listing shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ancestry {
+    /// With `start = "latest"` there is nothing to want from it or them.
+    Skipped,
+    /// An older shard is unfinished and in no listing either: it may be one of them.
+    MayBeOpen,
+    Done,
+}
 
 impl Discovery {
     pub(super) async fn iterator(
@@ -31,13 +41,12 @@ impl Discovery {
         stream: &StreamArn,
         key: &ShardKey,
         child: &ShardId,
-        is_skipped: bool,
+        ancestry: Ancestry,
         sweep: &mut Sweep,
     ) -> Result<(), ApiError> {
         let listed = ListedShard { id: key.shard.clone(), parent: None, starting: None, ending: None };
         let is_long_gone = lineage::is_long_gone(&key.shard, [child], self.listed_at_ms);
-        // Before the start with `latest` there is nothing to want from a parent.
-        if is_skipped {
+        if ancestry == Ancestry::Skipped {
             self.add_skipped(key, &listed).await?;
             return Ok(());
         }
@@ -48,6 +57,9 @@ impl Discovery {
                     if let Some(moment) = self.await_listing(key, is_long_gone) {
                         sweep.ask_again(moment);
                         return Ok(());
+                    }
+                    if ancestry == Ancestry::MayBeOpen {
+                        return Ok(self.await_elders(sweep));
                     }
                     self.unlisted.remove(key);
                     self.create(key, self.new_row(&listed, true)).await?;
@@ -68,10 +80,18 @@ impl Discovery {
                 }
             }
         }
+        if ancestry == Ancestry::MayBeOpen {
+            return Ok(self.await_elders(sweep));
+        }
         self.gone.remove(key);
         self.finish_gone(key).await?;
         sweep.found = true;
         Ok(())
+    }
+
+    /// A shard whose parents nobody can name waits for all that could be, or its changes might come before theirs (P3).
+    fn await_elders(&self, sweep: &mut Sweep) {
+        sweep.ask_again(self.shared.machine.now() + SWEEP_EVERY_WHEN_WAITING);
     }
 
     /// A shard that can be read but is not listed: the next listing will show it, with its own parent, which comes first
@@ -97,12 +117,7 @@ impl Discovery {
         let gaps: Vec<Gap> = self.row.initialized.then_some(gap).into_iter().collect();
         say_gaps(&self.pipeline, key, &gaps);
         let row = FinishedRow { checkpoint: None, finished_at_ms: wall_ms, parents: vec![], gaps };
-        match self
-            .shared
-            .store
-            .create_finished(&self.pipeline.name, key, &row, self.row.discovery_epoch)
-            .await
-        {
+        match self.shared.store.create_finished(&self.pipeline.name, key, &row, self.row.revision).await {
             Ok(()) => {
                 self.finished.insert(key.clone(), wall_ms);
                 Ok(())

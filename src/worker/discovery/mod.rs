@@ -37,8 +37,10 @@ pub struct Discovery {
     pub pipeline: Arc<Pipeline>,
     pub me: Owner,
     pub deadline: watch::Receiver<MonoTime>,
-    /// The stream row as this worker last stored it.
+    /// The stream row as it is stored.
     pub row: StreamRow,
+    /// A write of the row has not been answered: what is stored must be read before anything is concluded from it.
+    is_row_unsure: bool,
     /// Told when there may be something new to find.
     pub sweep_now: Arc<Notify>,
     /// Told when rows were added or a stream was drained.
@@ -102,6 +104,7 @@ impl Discovery {
             me,
             deadline,
             row,
+            is_row_unsure: false,
             sweep_now,
             found,
             finished: BTreeMap::new(),
@@ -190,6 +193,9 @@ impl Discovery {
     }
 
     async fn sweep(&mut self) -> Result<Sweep, Stop> {
+        if self.is_row_unsure {
+            self.read_row().await?;
+        }
         let labels = self.labels().await?;
         let mut next = self.row.clone();
         let gaps_before = next.gaps.len();
@@ -270,18 +276,20 @@ impl Discovery {
     async fn store(&mut self, mut next: StreamRow, gaps_before: usize) -> Result<(), Stop> {
         let limit = self.deadline.borrow().since(self.shared.machine.now()).min(CALL_TIMEOUT);
         next.revision += 1;
+        self.is_row_unsure = true;
         let result = self.shared.store.update_stream_row(&self.pipeline.name, &self.row, &next, limit).await;
-        if let Err(error) = result {
-            // Its effect may have taken place: what is stored decides.
-            match self.shared.store.stream_row(&self.pipeline.name).await? {
-                Some(Ok(row)) if row.discovery_owner.as_ref() == Some(&self.me) => self.row = row,
-                _ => return Err(Stop::NotOwner),
-            }
-            if self.row != next {
-                return Err(error.into());
+        match result {
+            Ok(()) => self.row = next,
+            Err(error) => {
+                // Its effect may have taken place: what is stored decides.
+                self.read_row().await?;
+                if self.row != next {
+                    return Err(error.into());
+                }
             }
         }
-        for gap in next.gaps.iter().skip(gaps_before) {
+        self.is_row_unsure = false;
+        for gap in self.row.gaps.iter().skip(gaps_before) {
             self.pipeline.metrics.gaps.inc();
             tracing::error!(
                 pipeline = &*self.pipeline.name,
@@ -291,7 +299,15 @@ impl Discovery {
                 gap.reason
             );
         }
-        self.row = next;
+        Ok(())
+    }
+
+    async fn read_row(&mut self) -> Result<(), Stop> {
+        match self.shared.store.stream_row(&self.pipeline.name).await? {
+            Some(Ok(row)) if row.discovery_owner.as_ref() == Some(&self.me) => self.row = row,
+            _ => return Err(Stop::NotOwner),
+        }
+        self.is_row_unsure = false;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::missing::Ancestry;
 use super::{Discovery, KEEP_FINISHED_MS, LATEST_MARGIN_MS, Sweep};
 use crate::config::Start;
 use crate::error::{ApiError, ErrorKind};
@@ -33,6 +34,9 @@ impl Discovery {
                 row.parents.iter().filter(|parent| !row.parents_finished && listing.get(parent).is_none());
             parents.extend(unknown.map(|parent| (parent.clone(), key.shard.clone())));
         }
+        // Unfinished, and in no listing any more: what descends from these is not known.
+        let unlisted = rows().filter(|(key, _)| listing.get(&key.shard).is_none());
+        let elders: Vec<ShardId> = unlisted.map(|(key, _)| key.shard.clone()).collect();
         let latest = rows().filter(|(_, row)| row.as_ref().is_ok_and(|row| row.latest_from_ms.is_some()));
         let latest = latest.map(|(key, _)| key.shard.clone()).collect();
         let skipped = self.before_latest(listing, entry, &unfinished, latest).await?;
@@ -55,8 +59,14 @@ impl Discovery {
                 && !self.finished.contains_key(&key)
                 && !self.is_finished(&key).await?
             {
-                let is_skipped = skipped.contains(parent) || self.is_first_of_latest();
-                self.settle_missing(stream, &key, child, is_skipped, sweep).await?;
+                let ancestry = if skipped.contains(parent) || self.is_first_of_latest() {
+                    Ancestry::Skipped
+                } else if elders.iter().any(|elder| elder < parent) {
+                    Ancestry::MayBeOpen
+                } else {
+                    Ancestry::Done
+                };
+                self.settle_missing(stream, &key, child, ancestry, sweep).await?;
                 unfinished.insert(key);
             }
         }
@@ -108,6 +118,12 @@ impl Discovery {
         Ok(finished)
     }
 
+    /// A row was refused: it is there already, or the stream row has moved. True when it is there, unfinished.
+    async fn is_known(&mut self, key: &ShardKey) -> Result<bool, ApiError> {
+        self.is_row_unsure = true;
+        Ok(!self.is_finished(key).await?)
+    }
+
     /// Adds a listed shard's row. True when it is there now, unfinished.
     async fn add(
         &mut self,
@@ -144,17 +160,12 @@ impl Discovery {
         let finished_at_ms = self.shared.machine.wall_ms();
         let parents = shard.parent.clone().into_iter().collect();
         let row = FinishedRow { checkpoint: shard.ending.clone(), finished_at_ms, parents, gaps: vec![] };
-        match self
-            .shared
-            .store
-            .create_finished(&self.pipeline.name, key, &row, self.row.discovery_epoch)
-            .await
-        {
+        match self.shared.store.create_finished(&self.pipeline.name, key, &row, self.row.revision).await {
             Ok(()) => {
                 self.finished.insert(key.clone(), finished_at_ms);
                 Ok(false)
             }
-            Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(!self.is_finished(key).await?),
+            Err(error) if error.kind == ErrorKind::ConditionFailed => self.is_known(key).await,
             Err(error) => Err(error),
         }
     }
@@ -185,13 +196,13 @@ impl Discovery {
     }
 
     pub(super) async fn create(&mut self, key: &ShardKey, row: ShardRow) -> Result<bool, ApiError> {
-        match self.shared.store.create_shard(&self.pipeline.name, key, &row, self.row.discovery_epoch).await {
+        match self.shared.store.create_shard(&self.pipeline.name, key, &row, self.row.revision).await {
             Ok(()) => {
                 tracing::info!(pipeline = &*self.pipeline.name, shard = %key, "a new shard");
                 say_gaps(&self.pipeline, key, &row.gaps);
                 Ok(true)
             }
-            Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(!self.is_finished(key).await?),
+            Err(error) if error.kind == ErrorKind::ConditionFailed => self.is_known(key).await,
             Err(error) => Err(error),
         }
     }
