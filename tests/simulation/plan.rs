@@ -1,10 +1,11 @@
 //! The plan of a run: all that the seed decides before it begins.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::dice::Dice;
-use crate::faults::{Outage, Service};
+use crate::faults::{Outage, Rates, Service};
 
 /// What a run is like.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Plan {
     pub weights: Vec<(Happening, u64)>,
     /// The most thousandths of all calls that fail in one way.
     pub foulest: u64,
+    /// The weather in which the run begins.
+    pub weather: BTreeMap<Service, Rates>,
     /// How often a process is struck in the moment that a write of its own to the lease table takes effect.
     pub ambush: u64,
     /// The first worker starts when the stream is nearly as old as its retention.
@@ -135,6 +138,9 @@ impl Plan {
             let until_ms = from_ms + dice.between(10_000, 130_000);
             outages.extend(service.map(|service| Outage { service, from_ms, until_ms }));
         }
+        let foulest = dice.pick(&[0, 5, 20, 60, 150, 400]).unwrap_or(0);
+        let is_fair = !weights.iter().any(|(happening, _)| *happening == Happening::Weather);
+        let weather = if is_fair { BTreeMap::new() } else { weather(dice, foulest, sheltered) };
         Plan {
             seed,
             workers: usize::try_from(dice.between(1, 4)).unwrap_or(1),
@@ -152,7 +158,8 @@ impl Plan {
             turmoil_ms,
             event_every_ms: dice.pick(&[300, 800, 2_000]).unwrap_or(800),
             weights,
-            foulest: dice.pick(&[0, 5, 20, 60, 150, 400]).unwrap_or(0),
+            foulest,
+            weather,
             ambush: if sheltered { 0 } else { dice.pick(&[0, 0, 0, 0, 5, 40]).unwrap_or(0) },
             late_start: dice.chance(60),
             away: if !sheltered && dice.chance(80) { dice.pick(&[Away::Dead, Away::Asleep]) } else { None },
@@ -194,6 +201,12 @@ impl Plan {
         }
         text.into()
     }
+}
+
+/// The faults of a while, service by service.
+pub fn weather(dice: &mut Dice, foulest: u64, sheltered: bool) -> BTreeMap<Service, Rates> {
+    let may_fail = |service: &Service| !(sheltered && *service == Service::Leases);
+    Service::ALL.into_iter().filter(may_fail).map(|service| (service, Rates::draw(dice, foulest))).collect()
 }
 
 impl Settings {

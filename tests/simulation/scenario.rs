@@ -135,9 +135,7 @@ impl<'p> Scenario<'p> {
             let ms = self.dice.below(4_000);
             self.after(ms, Deed::Start(seat));
         }
-        if self.plan.weights.iter().any(|(happening, _)| *happening == Happening::Weather) {
-            self.set_weather();
-        }
+        self.set_weather(self.plan.weather.clone());
         let began_ms = self.now_ms();
         self.world.lock().faults.outages =
             self.plan.outages.iter().map(|outage| outage.later(began_ms)).collect();
@@ -280,7 +278,6 @@ impl<'p> Scenario<'p> {
             self.rivals.clear();
         }
         self.later.retain(|later| matches!(later.what, Deed::Enable(_)));
-        let asleep = 0..if away == Away::Asleep { self.seats.len() } else { 0 };
         let hours = self.dice.pick(&[22, 25, 27, 30, 50]).unwrap_or(30);
         for hour in 0..hours {
             (0..self.dice.below(6)).for_each(|_| self.write());
@@ -290,8 +287,11 @@ impl<'p> Scenario<'p> {
             self.pass(3_600_000).await?;
             self.world.lock().trim();
         }
-        asleep.for_each(|seat| self.after(1_000 * seat as u64, Deed::Wake(seat)));
-        // Faults and all, so that who wakes as another meets them.
+        for seat in 0..self.seats.len() {
+            let back = if away == Away::Asleep { Deed::Wake(seat) } else { Deed::Start(seat) };
+            self.after(1_000 * seat as u64, back);
+        }
+        // The faults go on for a while: whoever comes back meets them.
         let still_foul_ms = self.dice.below(60_000);
         self.pass(still_foul_ms).await
     }

@@ -1,11 +1,11 @@
 //! What happens in a scenario while it is in turmoil: changes, resharding, faults, and the ways a process can suffer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{Deed, Scenario, Seat};
 use crate::faults::{Rates, Service};
 use crate::history::Event;
-use crate::plan::Happening;
+use crate::plan::{self, Happening};
 
 impl Scenario<'_> {
     pub(super) fn happen(&mut self, happening: Happening) {
@@ -15,7 +15,10 @@ impl Scenario<'_> {
             Happening::Rotate => self.reshard(1, false),
             Happening::RotateAll => self.reshard(1, true),
             Happening::Split => self.reshard(2, false),
-            Happening::Weather => self.set_weather(),
+            Happening::Weather => {
+                let weather = plan::weather(&mut self.dice, self.plan.foulest, self.plan.sheltered);
+                self.set_weather(weather);
+            }
             Happening::Disable => {
                 let table = self.a_table();
                 let (open, streams) = {
@@ -25,7 +28,7 @@ impl Scenario<'_> {
                 if !open.is_empty() && streams < 3 {
                     self.world.lock().disable(table);
                     // Later than any listing lags behind.
-                    let ms = self.dice.between(21_000, 40_000);
+                    let ms = self.dice.between(41_000, 60_000);
                     self.after(ms, Deed::Enable(table));
                 }
             }
@@ -112,15 +115,9 @@ impl Scenario<'_> {
         self.start(seat);
     }
 
-    pub(super) fn set_weather(&mut self) {
+    pub(super) fn set_weather(&mut self, weather: BTreeMap<Service, Rates>) {
         let mut state = self.world.lock();
-        for service in Service::ALL {
-            let rates = Rates::draw(&mut self.dice, self.plan.foulest);
-            if !(self.plan.sheltered && service == Service::Leases) {
-                state.faults.rates.insert(service, rates);
-            }
-        }
-        let note = format!("weather {:?}", state.faults.rates);
-        state.happened(Event::Note(note));
+        state.happened(Event::Note(format!("weather {weather:?}")));
+        state.faults.rates = weather;
     }
 }

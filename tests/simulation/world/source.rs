@@ -70,9 +70,12 @@ fn describe(
     const API: &str = "DescribeStream";
     state.trim();
     let (now_ms, most) = (state.now_ms, state.dice.pick(&[1, 2, 5, 20, 100]).unwrap_or(100));
+    // A listing comes from one of several copies, of which some lag behind.
+    let lags = state.dice.chance(500);
     let stream =
         state.tables[table].readable(label, now_ms).ok_or_else(|| error(API, ErrorKind::NotFound))?;
-    let visible = |shard: &Shard| !shard.vanished && shard.listed_ms <= now_ms;
+    let visible =
+        |shard: &Shard| !shard.vanished && now_ms >= if lags { shard.settled_ms } else { shard.listed_ms };
     let mut all =
         stream.shards.iter().filter(|(_, shard)| visible(shard)).map(|(id, shard)| listed(id, shard));
     let status = if stream.disabled_ms.is_some() { StreamStatus::Disabled } else { StreamStatus::Enabled };

@@ -49,6 +49,8 @@ pub struct Shard {
     pub closed_ms: Option<u64>,
     /// Listings before this moment lack it.
     pub listed_ms: u64,
+    /// And before this one, some do.
+    pub settled_ms: u64,
     pub vanished: bool,
 }
 
@@ -170,6 +172,7 @@ impl State {
             starting,
             closed_ms: None,
             listed_ms: now_ms + late_ms,
+            settled_ms: now_ms + 2 * late_ms,
             vanished: false,
         };
         if let Some(stream) = table.enabled() {
