@@ -1,0 +1,52 @@
+//! Choices read off a byte string: what an input is grown from.
+//!
+//! Zero is the plainest choice, and past the end all is zero; so when proptest cuts the bytes short and lowers them, the
+//! input shrinks with them, whatever it is.
+
+/// The choices that are left.
+pub struct Choices<'a>(&'a [u8]);
+
+impl<'a> Choices<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    pub fn word(&mut self) -> u64 {
+        (0..8).fold(0, |word, _| (word << 8) | u64::from(self.byte()))
+    }
+
+    /// A number below `end`, which is 65 536 at most.
+    pub fn below(&mut self, end: usize) -> usize {
+        let wide = if end > 256 { usize::from(self.byte()) << 8 } else { 0 };
+        (wide | usize::from(self.byte())) % end.max(1)
+    }
+
+    /// True once in so many times; false past the end.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == times - 1
+    }
+
+    pub fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+
+    /// Up to `max` values.
+    pub fn some<T>(&mut self, max: usize, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        (0..self.below(max + 1)).map(|_| one(self)).collect()
+    }
+
+    /// Puts the values into any order.
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
+        for at in 1..values.len() {
+            // Zero leaves a value where it is.
+            let back = self.below(at + 1);
+            values.swap(at, at - back);
+        }
+    }
+}
