@@ -7,12 +7,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 use crate::choices::Choices;
+use crate::entropy::Entropy;
 
 /// Inputs of one seed.
-const CASES: u32 = 400;
-
-/// The most choices that one input is made of, in bytes.
-const MAX_CHOICES: usize = 1_200;
+const CASES: u32 = 800;
 
 /// Tries `property` on inputs that `grow` makes.
 ///
@@ -45,7 +43,7 @@ fn batch<T: Debug>(
 ) {
     let config = Config {
         cases: CASES,
-        max_shrink_iters: 200_000,
+        max_shrink_iters: 50_000,
         // What fails becomes a unit test with a name, not a line in a file.
         failure_persistence: None,
         ..Config::default()
@@ -54,8 +52,7 @@ fn batch<T: Debug>(
     seed_bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed_bytes);
     let grow = grow.clone();
-    let inputs = prop::collection::vec(any::<u8>(), 0..MAX_CHOICES)
-        .prop_map(move |choices| grow(&mut Choices::new(&choices)));
+    let inputs = Entropy.prop_map(move |choices| grow(&mut Choices::new(&choices)));
     match TestRunner::new_with_rng(config, rng).run(&inputs, |input| property(&input)) {
         Ok(()) => {}
         Err(TestError::Abort(reason)) => panic!("{target}, seed {seed}: {reason}"),

@@ -6,7 +6,7 @@ use crate::choices::Choices;
 const TELLING: &[u8] = b"\"\\{}[],:=.'#$-+eEu0\n \0\x80\xc3\xff";
 
 /// Values to stand where another one stood.
-const VALUES: [&str; 12] = [
+const VALUES: [&str; 13] = [
     "null",
     "{}",
     "[]",
@@ -19,6 +19,7 @@ const VALUES: [&str; 12] = [
     "[null]",
     "{\"S\":\"a\"}",
     "\"7\"",
+    "[\"a\",\"b\"]",
 ];
 
 /// `text` after one to four accidents; `other` is what it may get mixed up with.

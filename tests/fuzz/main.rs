@@ -14,6 +14,7 @@
 mod budget;
 mod choices;
 mod damage;
+mod entropy;
 mod facts;
 mod items;
 mod pages;
