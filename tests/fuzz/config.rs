@@ -150,7 +150,7 @@ fn quoted(choices: &mut Choices<'_>, text: &str) -> String {
 fn with_values(choices: &mut Choices<'_>) -> String {
     let mut lines: Vec<String> = base(choices).lines().map(str::to_owned).collect();
     let settings: Vec<usize> = (0..lines.len()).filter(|&at| lines[at].contains(" = ")).collect();
-    for _ in 0..=choices.below(3) {
+    for _ in 0..=choices.below(12) {
         let at = choices.one_of(&settings);
         let value = value(choices);
         let key = lines[at].split(" = ").next().unwrap_or_default().trim_start_matches('#').to_owned();
@@ -161,56 +161,10 @@ fn with_values(choices: &mut Choices<'_>) -> String {
 
 /// What may stand under a key: a string that is nearly one of the right kind, or any value of TOML's.
 fn value(choices: &mut Choices<'_>) -> String {
-    const PARTS: [&str; 48] = [
-        "0",
-        "1",
-        "9",
-        "18446744073709551615",
-        ".",
-        "-",
-        "+",
-        "_",
-        "e",
-        " ",
-        "ns",
-        "us",
-        "ms",
-        "s",
-        "m",
-        "h",
-        "d",
-        "year",
-        "B",
-        "k",
-        "MiB",
-        "EiB",
-        "inf",
-        "NaN",
-        "arn:aws:",
-        "dynamodb:",
-        "kinesis:",
-        "eu-west-1",
-        ":",
-        "123456789012",
-        ":table/",
-        "orders",
-        "/stream/",
-        ":stream/",
-        "http://",
-        "https://",
-        "[",
-        "]",
-        "@",
-        "?",
-        "#",
-        "info",
-        "=",
-        ",",
-        "${",
-        "}",
-        "STAGE",
-        "µ",
-    ];
+    /// Separated by bars.
+    const PARTS: &str = "0|1|9|18446744073709551615|.|-|+|_|e| |ns|us|ms|s|m|h|d|year|B|k|MiB|EiB|inf|NaN|arn:aws:|\
+        dynamodb:|kinesis:|eu-west-1|:|123456789012|:table/|orders|/stream/|:stream/|http://|https://|[|]|@|?|#|info|\
+        =|,|${|}|STAGE|µ|é|$|s 9|000000000000ns";
     const VALUES: [&str; 12] = [
         "true",
         "-1",
@@ -228,7 +182,10 @@ fn value(choices: &mut Choices<'_>) -> String {
     let text = match choices.below(6) {
         0 => return choices.one_of(&VALUES).to_owned(),
         1 => Pen::new(choices).text(12),
-        _ => choices.some(8, |choices| choices.one_of(&PARTS)).concat(),
+        _ => {
+            let parts: Vec<&str> = PARTS.split('|').collect();
+            choices.some(8, |choices| choices.one_of(&parts)).concat()
+        }
     };
     toml::Value::String(text).to_string()
 }

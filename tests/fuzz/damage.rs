@@ -81,11 +81,27 @@ fn slice(choices: &mut Choices<'_>, bytes: &[u8]) -> (usize, usize) {
     (one.min(two), one.max(two))
 }
 
-/// Puts another value behind one of the colons.
+/// Puts another value behind one of the colons; half of the time behind a longer name's, which the parser knows.
 fn replace_value(choices: &mut Choices<'_>, bytes: &mut Vec<u8>) {
-    let colons: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] == b':').collect();
+    let known = choices.once_in(2);
+    let is_name = |at: usize| at > 4 && bytes[at - 4..at - 1].iter().all(u8::is_ascii_alphabetic);
+    let colons: Vec<usize> =
+        (0..bytes.len()).filter(|&at| bytes[at] == b':' && (!known || is_name(at))).collect();
     let Some(&colon) = colons.get(choices.below(colons.len())) else { return };
-    let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']');
-    let end = bytes[colon..].iter().position(is_end).map_or(bytes.len(), |length| colon + length);
+    let end = colon + 1 + value_length(&bytes[colon + 1..]);
     bytes.splice(colon + 1..end, choices.one_of(&VALUES).bytes());
+}
+
+/// The length of the value that a text begins with, as far as brackets tell.
+fn value_length(text: &[u8]) -> usize {
+    let mut open = 0;
+    let is_end = |&byte: &u8| {
+        match byte {
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open -= 1,
+            _ => {}
+        }
+        open < 0 || (open == 0 && byte == b',')
+    };
+    text.iter().position(is_end).unwrap_or(text.len())
 }

@@ -1,6 +1,8 @@
 //! Payloads that are too large: cut by the encoder to a limit, or by `shrink` once they are written. Both give the same
 //! bytes, say what they left out, and never touch the rest.
 
+use std::cell::RefCell;
+
 use ddb_kinesis_bridge::record::envelope::{EncodeError, EncoderOptions, Format};
 use ddb_kinesis_bridge::record::shrink::shrink;
 use proptest::prelude::*;
@@ -37,7 +39,10 @@ fn shrunk() {
             let bytes = damaged(&mut Choices::new(choices), &encoded.data, page.bytes());
             any_bytes(*format, &bytes)
         })?;
-        let limit_bytes = Choices::new(choices).below(3_000);
+        let sizes = sizes(page, &whole)?;
+        let mut choices = Choices::new(choices);
+        let size_bytes = sizes.get(choices.below(sizes.len())).copied().unwrap_or_default();
+        let limit_bytes = size_bytes.saturating_sub(choices.below(3));
         within_the_limit(page, &EncoderOptions { limit_bytes, ..whole })
     });
 }
@@ -124,15 +129,30 @@ fn any_bytes(format: Format, bytes: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The sizes of a page's records: whole, and after each cut.
+fn sizes(page: &Input, options: &EncoderOptions) -> Result<Vec<usize>, TestCaseError> {
+    let sizes = RefCell::new(Vec::new());
+    each(page, options, |_, encoded| {
+        let Ok(encoded) = encoded else { return Ok(()) };
+        let mut next = Some(encoded.data);
+        while let Some(data) = next {
+            sizes.borrow_mut().push(data.len() + encoded.partition_key.len());
+            next = shrink(options.format, &data);
+        }
+        Ok(())
+    })?;
+    Ok(sizes.into_inner())
+}
+
 /// The encoder cuts only what is too large, as far as it must, and as `shrink` would have.
 fn within_the_limit(page: &Input, options: &EncoderOptions) -> Result<(), TestCaseError> {
     let whole = EncoderOptions { limit_bytes: usize::MAX, ..options.clone() };
-    let limited = std::cell::RefCell::new(Vec::new());
+    let limited = RefCell::new(Vec::new());
     each(page, options, |_, encoded| {
         limited.borrow_mut().push(encoded);
         Ok(())
     })?;
-    let limited = std::cell::RefCell::new(limited.into_inner().into_iter());
+    let limited = RefCell::new(limited.into_inner().into_iter());
     each(page, &whole, |_, encoded| {
         let limited = limited.borrow_mut().next();
         let Ok(encoded) = encoded else { return Ok(()) };
