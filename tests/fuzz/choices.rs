@@ -11,6 +11,13 @@ impl<'a> Choices<'a> {
         Self(bytes)
     }
 
+    /// So many bytes of choices for something else, which this one then cannot use up.
+    pub fn part(&mut self, bytes: usize) -> Self {
+        let (part, rest) = self.0.split_at(bytes.min(self.0.len()));
+        self.0 = rest;
+        Self(part)
+    }
+
     pub fn byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;

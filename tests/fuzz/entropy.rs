@@ -6,7 +6,7 @@ use proptest::strategy::{NewTree, ValueTree};
 use proptest::test_runner::TestRunner;
 
 /// The most choices that one input is made of, in bytes.
-const MAX_BYTES: u64 = 1_200;
+const MAX_BYTES: u64 = 1_500;
 
 /// Up to so many random bytes.
 #[derive(Clone, Copy, Debug)]

@@ -40,10 +40,12 @@ fn key() {
 }
 
 fn keys(choices: &mut Choices<'_>) -> Keys {
+    let mut accidents = choices.part(48);
     let values = any_keys(&mut Pen::new(choices));
     let mut write = || items::keys(&mut Pen::new(choices), &values.0, Some(&values.1));
     let (once, again) = (write(), write());
-    let damaged = String::from_utf8_lossy(&damaged(choices, once.as_bytes(), again.as_bytes())).into_owned();
+    let damaged =
+        String::from_utf8_lossy(&damaged(&mut accidents, once.as_bytes(), again.as_bytes())).into_owned();
     Keys { values, once, again, damaged }
 }
 

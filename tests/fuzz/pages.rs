@@ -52,8 +52,8 @@ pub fn input(choices: &mut Choices<'_>) -> Input {
             Input::Whole(text, says)
         }
         4..9 => {
-            let (text, other) = (body(choices).0, body(choices).0);
-            Input::Damaged(damaged(choices, text.as_bytes(), other.as_bytes()))
+            let (mut accidents, other) = (choices.part(48), body(&mut choices.part(300)).0);
+            Input::Damaged(damaged(&mut accidents, body(choices).0.as_bytes(), other.as_bytes()))
         }
         _ => Input::Noise(noise(choices)),
     }

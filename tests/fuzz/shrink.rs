@@ -28,7 +28,7 @@ struct Case {
 fn shrunk() {
     let case = |choices: &mut Choices<'_>| {
         let format = choices.one_of(&[Format::DynamodbJson, Format::Json]);
-        let own = (0..12).map(|_| choices.byte()).collect();
+        let own = (0..48).map(|_| choices.byte()).collect();
         Case { page: input(choices), format, choices: own }
     };
     fuzz("shrunk", case, |Case { page, format, choices }: &Case| {

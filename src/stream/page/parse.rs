@@ -129,7 +129,8 @@ fn epoch_ms(raw: &RawValue) -> Option<u64> {
 }
 
 fn user_identity(raw: &RawValue) -> Option<UserIdentity<'_>> {
-    serde_json::from_str(raw.get()).ok()
+    // serde would take an array of the members' values as well.
+    raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok())?
 }
 
 fn next_iterator(raw: &RawValue) -> Option<Option<Cow<'_, str>>> {

@@ -195,6 +195,17 @@ fn knows_a_time_to_live_delete() {
     assert!(!record("REMOVE", "null"));
 }
 
+/// The fuzz target found that serde reads an array into a struct, by position.
+#[test]
+fn an_array_is_no_identity() {
+    for array in ["[]", r#"["Service","dynamodb.amazonaws.com"]"#, "[null]"] {
+        let body =
+            page_of(&format!(r#""userIdentity":{array},"eventID":"e","eventName":"REMOVE",{}"#, change("")));
+        let error = error(&body);
+        assert_eq!((error.record, error.member), (Some(0), "userIdentity"), "{array}");
+    }
+}
+
 #[test]
 fn an_error_names_the_record_and_the_member() {
     let expected = [
