@@ -43,6 +43,12 @@ impl<'a> Choices<'a> {
         all[self.below(all.len())]
     }
 
+    /// One of the words that `all` has between bars.
+    pub fn one_part<'p>(&mut self, all: &'p str) -> &'p str {
+        let all: Vec<&str> = all.split('|').collect();
+        self.one_of(&all)
+    }
+
     /// Up to `max` values.
     pub fn some<T>(&mut self, max: usize, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..self.below(max + 1)).map(|_| one(self)).collect()

@@ -146,45 +146,47 @@ fn quoted(choices: &mut Choices<'_>, text: &str) -> String {
     }
 }
 
-/// The sample with other values under some of its keys.
+/// The sample's settings with other values under some of its keys.
 fn with_values(choices: &mut Choices<'_>) -> String {
-    let mut lines: Vec<String> = base(choices).lines().map(str::to_owned).collect();
+    let base = base(choices);
+    let is_text = |line: &&str| !line.starts_with('#') && !line.is_empty();
+    let mut lines: Vec<String> = base.lines().filter(is_text).map(str::to_owned).collect();
     let settings: Vec<usize> = (0..lines.len()).filter(|&at| lines[at].contains(" = ")).collect();
     for _ in 0..=choices.below(12) {
         let at = choices.one_of(&settings);
-        let value = value(choices);
-        let key = lines[at].split(" = ").next().unwrap_or_default().trim_start_matches('#').to_owned();
-        lines[at] = format!("{key} = {value}");
+        let key = lines[at].split(" = ").next().unwrap_or_default().to_owned();
+        lines[at] = format!("{key} = {}", value(choices, &key));
     }
     lines.join("\n")
 }
 
-/// What may stand under a key: a string that is nearly one of the right kind, or any value of TOML's.
-fn value(choices: &mut Choices<'_>) -> String {
-    /// Separated by bars.
-    const PARTS: &str = "0|1|9|18446744073709551615|.|-|+|_|e| |ns|us|ms|s|m|h|d|year|B|k|MiB|EiB|inf|NaN|arn:aws:|\
-        dynamodb:|kinesis:|eu-west-1|:|123456789012|:table/|orders|/stream/|:stream/|http://|https://|[|]|@|?|#|info|\
-        =|,|${|}|STAGE|µ|é|$|s 9|000000000000ns";
-    const VALUES: [&str; 12] = [
-        "true",
-        "-1",
-        "0",
-        "99999999999999999999999999999999999999999",
-        "0xffffffffffffffff",
-        "1.5",
-        "nan",
-        "1979-05-27",
-        "[]",
-        "{}",
-        "[[1]]",
-        "{a.b = 1}",
-    ];
-    let text = match choices.below(6) {
-        0 => return choices.one_of(&VALUES).to_owned(),
+/// What strings for the configuration are put together from, by the kind of key; separated by bars.
+const PARTS: [(&[&str], &str); 4] = [
+    (&["level"], "info|é|[|]|{|}|=|,|a|/|\"| |off|1"),
+    (
+        &["timeout", "time", "interval", "min", "max", "linger"],
+        "1|.|ms|s| |18446744073709551615s |1000000000ns|9y|µs|us|-|é|00000000000000000000000|h|10m",
+    ),
+    (&["limit"], "1|.|-| |18446744073709551615|EiB|MiB|B|k|inf|NaN|e9|é|é9"),
+    (
+        &[],
+        "a|0|:|-|_|.|/|arn:aws:|dynamodb:|kinesis:|iam:|eu-west-1|123456789012|:table/orders|/stream/|:stream/|:role/\
+        |http://|https://|[::1]|[|]|@|?|#|,|=|$|${|}|STAGE|é| |acknowledged|latest|json",
+    ),
+];
+
+/// What may stand under `key`: a string that is nearly one of its kind, any other, or a value that is no string.
+fn value(choices: &mut Choices<'_>, key: &str) -> String {
+    const VALUES: &str = "true|-1|0|99999999999999999999999999999999999999999|0xffffffffffffffff|1.5|nan|1979-05-27|[]|{}|\
+        [[1]]|{a.b = 1}";
+    let text = match choices.below(8) {
+        0 => return choices.one_part(VALUES).to_owned(),
         1 => Pen::new(choices).text(12),
         _ => {
-            let parts: Vec<&str> = PARTS.split('|').collect();
-            choices.some(8, |choices| choices.one_of(&parts)).concat()
+            let of_key = |words: &[&str]| words.is_empty() || words.iter().any(|word| key.ends_with(word));
+            let (_, parts) =
+                PARTS.into_iter().find(|(words, _)| of_key(words)).expect("the last is for all keys");
+            choices.some(8, |choices| choices.one_part(parts)).concat()
         }
     };
     toml::Value::String(text).to_string()
@@ -192,31 +194,11 @@ fn value(choices: &mut Choices<'_>) -> String {
 
 /// Bytes as text, or TOML's words in any order.
 fn noise(choices: &mut Choices<'_>) -> String {
-    const WORDS: [&str; 20] = [
-        "[",
-        "]",
-        "[[pipeline]]",
-        "\n",
-        "=",
-        ".",
-        "\"",
-        "'",
-        "\"\"\"",
-        "'''",
-        "{",
-        "}",
-        ",",
-        "#",
-        "pipeline",
-        "worker",
-        "id",
-        "1e9",
-        "\\u00e9",
-        "é",
-    ];
+    const WORDS: &str = "[|]|[[pipeline]]|\n|=|.|\"|'|\"\"\"|'''|{|}|,|#|pipeline|worker|id|1e9|\\u00e9|\
+        é";
     if choices.once_in(2) {
         String::from_utf8_lossy(&choices.some(200, Choices::byte)).into_owned()
     } else {
-        choices.some(60, |choices| choices.one_of(&WORDS)).concat()
+        choices.some(60, |choices| choices.one_part(WORDS)).concat()
     }
 }

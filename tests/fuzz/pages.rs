@@ -61,36 +61,13 @@ pub fn input(choices: &mut Choices<'_>) -> Input {
 
 /// Bytes of any kind, or the body's own words in any order.
 fn noise(choices: &mut Choices<'_>) -> Vec<u8> {
-    const WORDS: [&str; 24] = [
-        "{",
-        "}",
-        "[",
-        "]",
-        ",",
-        ":",
-        "\"Records\"",
-        "\"NextShardIterator\"",
-        "\"dynamodb\"",
-        "\"Keys\"",
-        "\"eventID\"",
-        "\"eventName\"",
-        "\"INSERT\"",
-        "\"userIdentity\"",
-        "\"SequenceNumber\"",
-        "\"1\"",
-        "null",
-        "1",
-        "{}",
-        "[]",
-        "\"",
-        "\\",
-        " ",
-        "{\"Records\":[",
-    ];
+    const WORDS: &str = "{|}|[|]|,|:|\"Records\"|\"NextShardIterator\"|\"dynamodb\"|\"Keys\"|\
+        \"eventID\"|\"eventName\"|\"INSERT\"|\"userIdentity\"|\"SequenceNumber\"|\"1\"|null|1|{}|[]|\"|\
+        \\| |{\"Records\":[";
     if choices.once_in(2) {
         choices.some(200, Choices::byte)
     } else {
-        choices.some(60, |choices| choices.one_of(&WORDS)).concat().into_bytes()
+        choices.some(60, |choices| choices.one_part(WORDS)).concat().into_bytes()
     }
 }
 
