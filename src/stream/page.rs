@@ -4,6 +4,7 @@
 //! keys and images stay unparsed slices, so that they can be copied on byte for byte. It never looks into an
 //! item, and its errors never show one.
 
+mod nullable;
 mod parse;
 
 use std::borrow::Cow;
@@ -26,9 +27,10 @@ pub struct Page<'a> {
 impl<'a> Page<'a> {
     /// Parses the body of a GetRecords answer.
     ///
-    /// Unknown members are passed over; an optional member may be null. No iterator, a null or empty one, and
-    /// LocalStack's string that ends in `|None` all mean the shard's end. A body with neither records nor an
-    /// iterator is an error rather than an end: taking a stray `{}` for an end would lose the rest of the shard.
+    /// Unknown members are passed over; of two members of one name the last counts, whole; an optional member may
+    /// be null. No iterator, a null or empty one, and LocalStack's string that ends in `|None` all mean the shard's
+    /// end. A body with neither records nor an iterator is an error rather than an end: taking a stray `{}` for an
+    /// end would lose the rest of the shard.
     pub fn parse(body: &'a [u8]) -> Result<Self, PageError> {
         parse::page(body)
     }

@@ -6,12 +6,14 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::nullable::Nullable;
 use super::{EventName, Page, PageError, PageFault, StreamRecord, UserIdentity};
 use crate::stream::json_str::JsonStr;
 use crate::stream::sequence::SequenceNumber;
@@ -21,7 +23,7 @@ pub(super) fn page(body: &[u8]) -> Result<Page<'_>, PageError> {
     let place = Place::default();
     place.at("the body", "an object");
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    Walk { place: &place, level: Body }
+    Walk::<Body>::from(&place)
         .deserialize(&mut deserializer)
         .and_then(|page| deserializer.end().map(|()| page))
         .map_err(|error| place.error(&error))
@@ -127,7 +129,8 @@ fn epoch_ms(raw: &RawValue) -> Option<u64> {
 }
 
 fn user_identity(raw: &RawValue) -> Option<UserIdentity<'_>> {
-    serde_json::from_str(raw.get()).ok()
+    // serde would take an array of the members' values as well.
+    raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok())?
 }
 
 fn next_iterator(raw: &RawValue) -> Option<Option<Cow<'_, str>>> {
@@ -139,22 +142,35 @@ fn next_iterator(raw: &RawValue) -> Option<Option<Cow<'_, str>>> {
 /// One level of the body: an object (or the array of records) and how to read it.
 struct Walk<'p, L> {
     place: &'p Place,
-    level: L,
+    level: PhantomData<L>,
+}
+
+impl<'p, L> Walk<'p, L> {
+    fn from(place: &'p Place) -> Self {
+        Self { place, level: PhantomData }
+    }
 }
 
 /// The levels of the body.
-struct Body;
-struct Records;
-struct Record;
-struct Change<'r, 'de>(&'r mut Parts<'de>);
+enum Body {}
+enum Records {}
+enum Record {}
+enum Change {}
 
-/// A record's parts as they turn up; members come in any order.
+/// A record's parts as they turn up; members come in any order, and the last of one name counts.
 #[derive(Default)]
 struct Parts<'a> {
     event_id: Option<JsonStr<'a>>,
     event_name: Option<EventName>,
     aws_region: Option<JsonStr<'a>>,
     event_source: Option<JsonStr<'a>>,
+    change: Option<ChangeParts<'a>>,
+    user_identity: Option<UserIdentity<'a>>,
+}
+
+/// The parts in the member `dynamodb`.
+#[derive(Default)]
+struct ChangeParts<'a> {
     created_at_ms: Option<u64>,
     keys: Option<&'a RawValue>,
     new_image: Option<&'a RawValue>,
@@ -162,23 +178,23 @@ struct Parts<'a> {
     sequence_number: Option<SequenceNumber>,
     size_bytes: Option<u64>,
     stream_view_type: Option<JsonStr<'a>>,
-    user_identity: Option<UserIdentity<'a>>,
 }
 
 impl<'a> Parts<'a> {
     fn finish<E: serde::de::Error>(self, place: &Place) -> Result<StreamRecord<'a>, E> {
+        let change = place.required(self.change, "dynamodb")?;
         Ok(StreamRecord {
             event_id: place.required(self.event_id, "eventID")?,
             event_name: place.required(self.event_name, "eventName")?,
             aws_region: self.aws_region,
             event_source: self.event_source,
-            created_at_ms: place.required(self.created_at_ms, "dynamodb.ApproximateCreationDateTime")?,
-            keys: place.required(self.keys, "dynamodb.Keys")?,
-            new_image: self.new_image,
-            old_image: self.old_image,
-            sequence_number: place.required(self.sequence_number, "dynamodb.SequenceNumber")?,
-            size_bytes: self.size_bytes,
-            stream_view_type: self.stream_view_type,
+            created_at_ms: place.required(change.created_at_ms, "dynamodb.ApproximateCreationDateTime")?,
+            keys: place.required(change.keys, "dynamodb.Keys")?,
+            new_image: change.new_image,
+            old_image: change.old_image,
+            sequence_number: place.required(change.sequence_number, "dynamodb.SequenceNumber")?,
+            size_bytes: change.size_bytes,
+            stream_view_type: change.stream_view_type,
             user_identity: self.user_identity,
         })
     }
@@ -207,7 +223,7 @@ impl<'de> Visitor<'de> for Walk<'_, Body> {
             match name {
                 BodyMember::Records => {
                     place.at("Records", "an array");
-                    records = map.next_value_seed(Nullable(Walk { place, level: Records }))?;
+                    records = map.next_value_seed(Nullable(Walk::<Records>::from(place)))?;
                 }
                 BodyMember::NextShardIterator => {
                     next = member(&mut map, place, "NextShardIterator", "a string", next_iterator)?.flatten();
@@ -236,7 +252,7 @@ impl<'de> Visitor<'de> for Walk<'_, Records> {
         loop {
             place.record.set(Some(records.len()));
             place.at("the record", "an object");
-            match seq.next_element_seed(Walk { place, level: Record })? {
+            match seq.next_element_seed(Walk::<Record>::from(place))? {
                 Some(record) => records.push(record),
                 None => break,
             }
@@ -272,7 +288,6 @@ impl<'de> Visitor<'de> for Walk<'_, Record> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let place = self.place;
         let mut parts = Parts::default();
-        let mut change = None;
         while let Some(name) = map.next_key()? {
             match name {
                 RecordMember::EventId => parts.event_id = string(&mut map, place, "eventID")?,
@@ -284,7 +299,7 @@ impl<'de> Visitor<'de> for Walk<'_, Record> {
                 RecordMember::EventSource => parts.event_source = string(&mut map, place, "eventSource")?,
                 RecordMember::Change => {
                     place.at("dynamodb", "an object");
-                    change = map.next_value_seed(Nullable(Walk { place, level: Change(&mut parts) }))?;
+                    parts.change = map.next_value_seed(Nullable(Walk::<Change>::from(place)))?;
                 }
                 RecordMember::UserIdentity => {
                     let expected = "an object whose Type and PrincipalId are strings";
@@ -293,7 +308,6 @@ impl<'de> Visitor<'de> for Walk<'_, Record> {
                 RecordMember::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        place.required(change, "dynamodb")?;
         parts.finish(place)
     }
 }
@@ -312,15 +326,16 @@ enum ChangeMember {
     Other,
 }
 
-impl<'de> Visitor<'de> for Walk<'_, Change<'_, 'de>> {
-    type Value = ();
+impl<'de> Visitor<'de> for Walk<'_, Change> {
+    type Value = ChangeParts<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the change of an item")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let (place, Change(parts)) = (self.place, self.level);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let place = self.place;
+        let mut parts = ChangeParts::default();
         while let Some(name) = map.next_key()? {
             match name {
                 ChangeMember::ApproximateCreationDateTime => {
@@ -344,7 +359,7 @@ impl<'de> Visitor<'de> for Walk<'_, Change<'_, 'de>> {
                 ChangeMember::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        Ok(())
+        Ok(parts)
     }
 }
 
@@ -365,36 +380,5 @@ walk_is_its_own_seed! {
     Body => deserialize_map,
     Records => deserialize_seq,
     Record => deserialize_map,
-    Change<'_, 'de> => deserialize_map,
-}
-
-/// A value that may be null.
-struct Nullable<S>(S);
-
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Nullable<S> {
-    type Value = Option<S::Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_option(self)
-    }
-}
-
-impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
-    type Value = Option<S::Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value or null")
-    }
-
-    fn visit_none<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        self.0.deserialize(deserializer).map(Some)
-    }
+    Change => deserialize_map,
 }

@@ -132,6 +132,23 @@ fn a_body_without_records_is_an_end_only_if_it_says_so() {
     }
 }
 
+/// The fuzz target found the parts of both in one record.
+#[test]
+fn the_last_of_two_changes_counts_and_nothing_of_the_first() {
+    let whole = r#""ApproximateCreationDateTime":1,"Keys":{"id":{"S":"first"}},"SequenceNumber":"1""#;
+    let first = format!(r#""dynamodb":{{{whole},"NewImage":{{}},"SizeBytes":1}}"#);
+    let body = page_of(&format!(r#""eventID":"e","eventName":"INSERT",{first},{}"#, change("")));
+    let page = parse(&body);
+    let record = &page.records[0];
+    assert_eq!((record.keys.get(), record.sequence_number.as_str()), (r#"{"id":{"S":"a"}}"#, "100"));
+    assert!(record.new_image.is_none() && record.size_bytes.is_none());
+
+    let partly = r#""dynamodb":{"Keys":{"id":{"S":"last"}}}"#;
+    let body = page_of(&format!(r#""eventID":"e","eventName":"INSERT",{first},{partly}"#));
+    let error = error(&body);
+    assert_eq!((error.member, error.fault), ("dynamodb.ApproximateCreationDateTime", PageFault::Missing));
+}
+
 #[test]
 fn reads_the_time_in_whole_milliseconds() {
     for (seconds, ms) in [
@@ -176,6 +193,17 @@ fn knows_a_time_to_live_delete() {
     assert!(!record("REMOVE", r#"{"Type":null,"PrincipalId":null}"#));
     assert!(!record("REMOVE", "{}"));
     assert!(!record("REMOVE", "null"));
+}
+
+/// The fuzz target found that serde reads an array into a struct, by position.
+#[test]
+fn an_array_is_no_identity() {
+    for array in ["[]", r#"["Service","dynamodb.amazonaws.com"]"#, "[null]"] {
+        let body =
+            page_of(&format!(r#""userIdentity":{array},"eventID":"e","eventName":"REMOVE",{}"#, change("")));
+        let error = error(&body);
+        assert_eq!((error.record, error.member), (Some(0), "userIdentity"), "{array}");
+    }
 }
 
 #[test]
