@@ -39,7 +39,7 @@ pub const AT_REST: u64 = u64::MAX;
 pub enum Event {
     /// Everything was read.
     Ended,
-    /// The first change after a LATEST iterator: to be stored before any is sent.
+    /// The first change that `start = "latest"` wants: to be stored before any is sent.
     FirstOfLatest(SequenceNumber),
     /// Changes may be missing from here; reading goes on behind them.
     GapBegins(Gap),
@@ -119,7 +119,7 @@ impl Reading {
             encoder,
             feeder,
             latest_from_ms: start.latest_from_ms.filter(|_| start.latest_first.is_none()),
-            latest_first: start.latest_first.filter(|_| start.checkpoint.is_none()),
+            latest_first: start.latest_first.filter(|first| start.checkpoint.as_ref() < Some(first)),
             unread: start.checkpoint.is_none().then_some(unread),
             last_read: start.checkpoint,
             in_gap: start.in_gap,
@@ -213,13 +213,10 @@ impl Reading {
             }
         };
         self.over_trouble();
-        if self.reader.is_at_latest()
-            && self.latest_first.is_none()
-            && let Some(first) = page.records.first()
-        {
+        if let Some(first) = self.first_of_latest(&page.records) {
             // The same iterator gives the page again.
-            self.latest_first = Some(first.sequence_number.clone());
-            return Some(Event::FirstOfLatest(first.sequence_number.clone()));
+            self.latest_first = Some(first.clone());
+            return Some(Event::FirstOfLatest(first));
         }
         let (changes, refused) = self.encode(&page.records, reservation);
         self.pipeline.metrics.changes_read.inc_by(page.records.len() as u64);
@@ -242,6 +239,14 @@ impl Reading {
         let first = first.filter(|_| self.in_gap)?;
         self.in_gap = false;
         Some(Event::GapEnds(first))
+    }
+
+    /// The first change to be carried, when the page has it and it is not known yet: behind a LATEST iterator any, at the
+    /// horizon the first that is not older than the moment.
+    fn first_of_latest(&self, records: &[StreamRecord<'_>]) -> Option<SequenceNumber> {
+        let from_ms = if self.reader.is_at_latest() { 0 } else { self.latest_from_ms? };
+        let mut wanted = records.iter().filter(|record| record.created_at_ms >= from_ms);
+        wanted.next().filter(|_| self.latest_first.is_none()).map(|first| first.sequence_number.clone())
     }
 
     /// The page's changes as the writer takes them, up to the first that cannot be written, and why it cannot.

@@ -153,3 +153,17 @@ fn a_shard_of_unknown_descent_waits_for_its_elders() {
         plan
     });
 }
+
+/// `start = "latest"`: a restart while what lay before the start was still being passed over forgot where that ended, for
+/// the checkpoint had moved already, and carried the rest of it.
+#[test]
+fn what_lies_before_latest_is_passed_over_to_its_end() {
+    holds(0..100, |seed| {
+        let mut plan = calm(seed);
+        (plan.settings.latest, plan.settings.checkpoint_s, plan.settings.heartbeat_s) = (true, 1, 1);
+        (plan.stream_shards, plan.turmoil_ms, plan.event_every_ms) = (1, 60_000, 300);
+        plan.weather.insert(Service::Source, Rates { slow: 500, ..Rates::default() });
+        plan.weights = vec![(Happening::Write, 60), (Happening::Burst, 20), (Happening::Kill, 5)];
+        plan
+    });
+}
