@@ -206,7 +206,9 @@ proptest! {
         }
         while let Some(due) = lanes.next_due(&LIMITS) {
             now = now.max(due);
-            for sent in lanes.take_batch(now, &LIMITS).unwrap_or_default() {
+            let batch = lanes.take_batch(now, &LIMITS).unwrap_or_default();
+            prop_assert!(!batch.is_empty(), "nothing is sent when it is due");
+            for sent in batch {
                 acknowledge(&mut lanes, &sent, &mut expected);
             }
         }
