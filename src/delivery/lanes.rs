@@ -218,9 +218,7 @@ impl Lanes {
 
     /// The lane's head was never sent (its call was not begun): it may go at once.
     pub fn unsent(&mut self, id: LaneId) {
-        if self.lanes.contains_key(&id) {
-            self.make_ready(id);
-        }
+        self.make_ready(id);
     }
 
     /// The lane's head goes again, with other data.
