@@ -112,6 +112,7 @@ mod tests {
     fn leading_zeros_do_not_count_but_are_kept() {
         assert_eq!(number("007"), number("7"));
         assert_eq!(number("000"), number("0"));
+        assert_ne!(number("70"), number("7"));
         assert!(number("0100") > number("99"));
         assert_eq!(number("007").to_string(), "007");
     }
