@@ -198,7 +198,7 @@ impl Lanes {
             lane.state = State::Empty { since: self.emptied };
             self.empty.insert((self.emptied, id));
             self.emptied += 1;
-            self.forget_longest_empty();
+            self.forget_one_empty();
         } else {
             self.make_ready(id);
         }
@@ -218,9 +218,7 @@ impl Lanes {
 
     /// The lane's head was never sent (its call was not begun): it may go at once.
     pub fn unsent(&mut self, id: LaneId) {
-        if self.lanes.contains_key(&id) {
-            self.make_ready(id);
-        }
+        self.make_ready(id);
     }
 
     /// The lane's head goes again, with other data.
@@ -240,7 +238,7 @@ impl Lanes {
         }
     }
 
-    /// The shard sends nothing more, but what is in flight may still be acknowledged.
+    /// The shard sends nothing more but what is in flight already, until that is acknowledged.
     pub fn halt_shard(&mut self, shard: ShardSlot) {
         let ids: Vec<LaneId> =
             self.lanes.iter().filter(|(_, lane)| lane.shard == shard).map(|(id, _)| *id).collect();
@@ -278,9 +276,11 @@ impl Lanes {
         }
     }
 
-    fn forget_longest_empty(&mut self) {
-        while self.empty.len() > EMPTY_LANES_KEPT {
-            let Some(&(_, id)) = self.empty.first() else { return };
+    /// One more lane is empty: if that is one too many, the longest empty goes.
+    fn forget_one_empty(&mut self) {
+        if self.empty.len() > EMPTY_LANES_KEPT
+            && let Some(&(_, id)) = self.empty.first()
+        {
             self.remove(id);
         }
     }

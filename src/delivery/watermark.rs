@@ -97,7 +97,7 @@ mod tests {
     fn entered(count: u64) -> Watermark {
         let mut watermark = Watermark::default();
         for n in 0..count {
-            assert_eq!(watermark.enter(number(100 + n), n), n);
+            assert_eq!(watermark.enter(number(100 + n), 500 + n), n);
         }
         watermark
     }
@@ -108,10 +108,11 @@ mod tests {
         assert!(!watermark.done(1));
         assert!(!watermark.done(2));
         assert_eq!(watermark.checkpoint(), None);
-        assert_eq!(watermark.oldest_open_ms(), Some(0));
+        assert_eq!(watermark.oldest_open_ms(), Some(500));
         assert!(watermark.done(0));
-        assert_eq!(watermark.checkpoint().map(|c| c.sequence_number.clone()), Some(number(102)));
-        assert_eq!((watermark.completed(), watermark.open()), (3, 0));
+        let last = Checkpoint { sequence_number: number(102), created_at_ms: 502 };
+        assert_eq!(watermark.checkpoint(), Some(&last));
+        assert_eq!((watermark.completed(), watermark.open(), watermark.oldest_open_ms()), (3, 0, None));
     }
 
     #[test]

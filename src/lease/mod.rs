@@ -6,3 +6,6 @@ pub mod row;
 pub mod session;
 pub mod store;
 pub mod table;
+
+#[cfg(test)]
+mod testing;

@@ -289,4 +289,14 @@ mod tests {
         assert_eq!(ShardKey::from_sk(&key.finished_key("p").sk), Some(key));
         assert_eq!(ShardKey::from_sk("stream"), None);
     }
+
+    /// Operators look rows up by these keys, and a later version must find them.
+    #[test]
+    fn a_shards_rows_have_the_documented_keys() {
+        let key = ShardKey::new("L", &ShardId::new("s"));
+        let expected = |sk: &str| RowKey { pk: "pipeline#orders".into(), sk: sk.into() };
+        assert_eq!(key.row_key("orders"), expected("shard#L#s"));
+        assert_eq!(key.finished_key("orders"), expected("finished#L#s"));
+        assert_eq!(key.to_string(), "L#s");
+    }
 }

@@ -261,3 +261,6 @@ fn new_row(machine: &dyn Machine, identity: &Identity) -> SessionRow {
         ownership_version: 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -403,3 +403,6 @@ fn fenced(row: &ShardRow) -> Vec<Clause> {
     conditions.push(Clause::Below("revision", row.revision));
     conditions
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,8 +166,21 @@ mod tests {
     fn a_parent_that_is_not_listed_is_missing() {
         let listing =
             listing(StreamStatus::Enabled, vec![shard("b", Some("a"), true), shard("c", Some("b"), false)]);
-        let missing: Vec<ShardId> = listing.missing_parents().into_keys().collect();
-        assert_eq!(missing, [ShardId::new("a")]);
+        assert_eq!(listing.missing_parents(), BTreeMap::from([(ShardId::new("a"), ShardId::new("b"))]));
+    }
+
+    #[test]
+    fn a_missing_parents_youngest_child_is_told() {
+        let children = ["c1", "c2", "c3"].map(|id| shard(id, Some("a"), false));
+        let listing = listing(StreamStatus::Enabled, children.into());
+        assert_eq!(listing.missing_parents(), BTreeMap::from([(ShardId::new("a"), ShardId::new("c3"))]));
+    }
+
+    #[test]
+    fn a_stream_that_is_gone_lists_nothing_and_takes_no_more_changes() {
+        assert!(Listing::Gone.is_disabled());
+        assert_eq!(Listing::Gone.get(&ShardId::new("a")), None);
+        assert_eq!(Listing::Gone.shards().next(), None);
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl Reader {
         }
     }
 
-    /// Reads on from the oldest record still kept, or right after `after`: what lay before is given up.
+    /// Reads on from the oldest record still kept: what lay before is given up.
     pub fn skip_to_horizon(&mut self) {
         self.position = IteratorPosition::TrimHorizon;
         self.iterator = None;
@@ -249,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn a_page_cut_off_by_its_bytes_is_followed_at_once() {
+        let mut reader = reading();
+        for (bytes, next) in
+            [(700 << 10, Next::GetRecords("i2".into())), ((700 << 10) - 1, Next::Wait(at(200)))]
+        {
+            reader.read(at(0), PageFacts { bytes, ..page(3, Some(5), Some("i2")) });
+            assert_eq!(reader.next(at(0)), next);
+        }
+    }
+
+    #[test]
     fn never_more_than_five_calls_within_a_second() {
         let mut reader = reading();
         for n in 0..5 {
@@ -296,8 +307,42 @@ mod tests {
     }
 
     #[test]
+    fn an_iterator_refused_as_wrong_is_replaced_after_the_last_record_read() {
+        let mut reader = reading();
+        reader.read(at(0), page(1_000, Some(7), Some("i2")));
+        assert_eq!(reader.failed(at(0), &error(ErrorKind::Invalid), 0), Trouble::Passing);
+        assert_eq!(reader.next(at(100)), Next::GetIterator(IteratorPosition::After(number(7))));
+    }
+
+    #[test]
+    fn it_stays_at_latest_until_a_record_was_read() {
+        let mut reader = Reader::new(IteratorPosition::Latest, Some("l".into()), PACE);
+        reader.read(at(0), page(0, None, Some("l2")));
+        assert!(reader.is_at_latest());
+        reader.read(at(1_000), page(1, Some(7), Some("l3")));
+        assert!(!reader.is_at_latest());
+    }
+
+    #[test]
+    fn a_listing_can_end_the_shard() {
+        let mut reader = reading();
+        reader.end();
+        assert_eq!(reader.next(at(0)), Next::Ended);
+    }
+
+    #[test]
+    fn a_pause_only_ever_grows() {
+        let mut reader = reading();
+        reader.pause_until(at(500));
+        reader.pause_until(at(300));
+        assert_eq!(reader.next(at(499)), Next::Wait(at(500)));
+        assert_eq!(reader.next(at(500)), Next::GetRecords("i1".into()));
+    }
+
+    #[test]
     fn a_shard_not_found_or_trimmed_is_reported() {
         let mut reader = reading();
+        reader.read(at(0), page(1_000, Some(7), Some("i2")));
         assert_eq!(reader.failed(at(0), &error(ErrorKind::NotFound), 0), Trouble::NotFound);
         assert_eq!(reader.failed(at(0), &error(ErrorKind::Trimmed), 0), Trouble::Trimmed);
         reader.skip_to_horizon();

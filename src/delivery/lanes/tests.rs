@@ -70,6 +70,27 @@ fn bytes_end_a_batch_and_a_larger_record_travels_alone() {
 }
 
 #[test]
+fn bytes_fill_a_batch_to_the_last_and_what_is_left_waits() {
+    let mut lanes = Lanes::new();
+    lanes.push(1, change(0, "a", 59), at(0));
+    lanes.push(1, change(1, "b", 39), at(0));
+    lanes.push(1, change(2, "c", 1), at(0));
+    assert_eq!(keys(&lanes.take_batch(at(0), &LIMITS).expect("more than full")), ["a", "b"]);
+    assert!(lanes.take_batch(at(9), &LIMITS).is_none());
+}
+
+#[test]
+fn a_dropped_shards_bytes_fill_no_batch() {
+    let mut lanes = Lanes::new();
+    lanes.push(1, change(0, "a", 80), at(0));
+    lanes.drop_shard(1);
+    // With its key, one byte short of a full batch.
+    lanes.push(2, change(0, "b", 98), at(0));
+    assert!(lanes.take_batch(at(9), &LIMITS).is_none());
+    assert_eq!(keys(&lanes.take_batch(at(10), &LIMITS).expect("lingered")), ["b"]);
+}
+
+#[test]
 fn a_failed_head_is_sent_again_before_anything_behind_it() {
     let mut lanes = lanes_with(&["a", "a", "b"]);
     let batch = lanes.take_batch(at(10), &LIMITS).expect("due");
@@ -104,6 +125,32 @@ fn delays_grow_and_start_over_after_a_success() {
 }
 
 #[test]
+fn a_record_that_was_not_sent_may_go_at_once() {
+    let mut lanes = lanes_with(&["a", "a"]);
+    let lane = lanes.take_batch(at(10), &LIMITS).expect("due")[0].lane;
+    lanes.unsent(lane);
+    assert_eq!(lanes.take_batch(at(10), &LIMITS).expect("due")[0].lane, lane);
+    assert_eq!(lanes.acknowledged(lane, placed("s", 1)).expect("known").ticket, 0);
+    // Its shard is gone meanwhile.
+    lanes.take_batch(at(10), &LIMITS).expect("due");
+    lanes.drop_shard(1);
+    lanes.unsent(lane);
+    assert_eq!((lanes.next_due(&LIMITS), lanes.queued()), (None, 0));
+}
+
+#[test]
+fn a_replaced_head_goes_again_at_once_with_its_other_data() {
+    let mut lanes = Lanes::new();
+    lanes.push(1, change(0, "a", 150), at(0));
+    lanes.push(1, change(1, "a", 1), at(0));
+    let lane = lanes.take_batch(at(10), &LIMITS).expect("due")[0].lane;
+    lanes.replace_head(lane, vec![1; 7].into());
+    let again = lanes.take_batch(at(10), &LIMITS).expect("due");
+    assert_eq!((again[0].lane, again[0].entry.data.as_ref()), (lane, [1; 7].as_slice()));
+    assert_eq!(lanes.acknowledged(lane, placed("s", 1)).expect("known").ticket, 0);
+}
+
+#[test]
 fn an_acknowledgement_before_the_lanes_last_one_is_an_inversion() {
     let mut lanes = lanes_with(&["a", "a", "a"]);
     let lane = lanes.take_batch(at(10), &LIMITS).expect("due")[0].lane;
@@ -117,6 +164,28 @@ fn an_acknowledgement_before_the_lanes_last_one_is_an_inversion() {
     lanes.push(1, change(3, "a", 1), at(20));
     lanes.take_batch(at(30), &LIMITS).expect("due");
     assert!(lanes.acknowledged(lane, placed("t", 2)).expect("known").inverted);
+}
+
+#[test]
+fn of_too_many_empty_lanes_the_longest_empty_is_forgotten() {
+    const ALL: BatchLimits =
+        BatchLimits { max_records: usize::MAX, max_bytes: usize::MAX, linger: Duration::ZERO };
+    let mut lanes = lanes_with(&["a", "b"]);
+    let batch = lanes.take_batch(at(0), &ALL).expect("due");
+    lanes.acknowledged(batch[1].lane, placed("s", 10));
+    lanes.acknowledged(batch[0].lane, placed("s", 10));
+    for lane in 1..EMPTY_LANES_KEPT {
+        lanes.push(1, change(0, &lane.to_string(), 1), at(0));
+    }
+    for sent in lanes.take_batch(at(0), &ALL).expect("due") {
+        lanes.acknowledged(sent.lane, placed("s", 10));
+    }
+    let mut is_inverted = |key: &str| {
+        lanes.push(1, change(0, key, 1), at(0));
+        let lane = lanes.take_batch(at(0), &ALL).expect("due")[0].lane;
+        lanes.acknowledged(lane, placed("s", 1)).expect("known").inverted
+    };
+    assert_eq!((is_inverted("a"), is_inverted("b")), (true, false));
 }
 
 #[test]
@@ -206,7 +275,9 @@ proptest! {
         }
         while let Some(due) = lanes.next_due(&LIMITS) {
             now = now.max(due);
-            for sent in lanes.take_batch(now, &LIMITS).unwrap_or_default() {
+            let batch = lanes.take_batch(now, &LIMITS).unwrap_or_default();
+            prop_assert!(!batch.is_empty(), "nothing is sent when it is due");
+            for sent in batch {
                 acknowledge(&mut lanes, &sent, &mut expected);
             }
         }
