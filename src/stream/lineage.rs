@@ -94,13 +94,13 @@ pub enum Gone {
 }
 
 impl GoneTest {
-    /// A complete listing lacked the shard and an iterator on it was refused.
-    pub fn refused(&mut self, now: MonoTime, is_long_gone: bool) -> Gone {
+    /// A complete listing, asked for at that moment, lacked the shard, and an iterator on it was refused.
+    pub fn refused(&mut self, asked_at: MonoTime, is_long_gone: bool) -> Gone {
         let Some(first) = self.first_refused else {
-            self.first_refused = Some(now);
-            return Gone::AskAgain(if is_long_gone { now } else { now + GONE_AFTER });
+            self.first_refused = Some(asked_at);
+            return Gone::AskAgain(if is_long_gone { asked_at } else { asked_at + GONE_AFTER });
         };
-        if is_long_gone || now.since(first) >= GONE_AFTER {
+        if is_long_gone || asked_at.since(first) >= GONE_AFTER {
             Gone::Yes
         } else {
             Gone::AskAgain(first + GONE_AFTER)

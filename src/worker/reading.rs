@@ -13,7 +13,7 @@ use crate::delivery::sink::PutEntry;
 use crate::delivery::writer::{Feeder, Submission};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::Gap;
-use crate::machine::{sleep_until, timeout};
+use crate::machine::{MonoTime, sleep_until, timeout};
 use crate::ops::repeats::Repeats;
 use crate::record::envelope::Encoder;
 use crate::stream::SequenceNumber;
@@ -306,8 +306,9 @@ impl Reading {
             // GetRecords alone proves nothing; the reader asks for an iterator next.
             Trouble::NotFound if error.api == "GetRecords" => None,
             Trouble::NotFound => {
+                let asked_at = machine.now();
                 let listing = self.list().await?;
-                self.maybe_gone(&listing)
+                self.maybe_gone(asked_at, &listing)
             }
         }
     }
@@ -334,10 +335,11 @@ impl Reading {
 
     /// The stream's retention passed the position.
     async fn trimmed(&mut self, api: &str) -> Option<Event> {
+        let asked_at = self.shared.machine.now();
         let listing = self.list().await?;
         let Some(listed) = listing.get(&self.shard) else {
             // An iterator that was granted may be trimmed later; only a refused one tells of the shard.
-            return if api == "GetShardIterator" { self.maybe_gone(&listing) } else { None };
+            return if api == "GetShardIterator" { self.maybe_gone(asked_at, &listing) } else { None };
         };
         self.gone.seen();
         if let (Some(last), Some(ending)) = (&self.last_read, &listed.ending)
@@ -377,7 +379,7 @@ impl Reading {
     }
 
     /// An iterator was refused: the shard is gone if a complete listing lacks it too, by [`GoneTest`].
-    fn maybe_gone(&mut self, listing: &Listing) -> Option<Event> {
+    fn maybe_gone(&mut self, asked_at: MonoTime, listing: &Listing) -> Option<Event> {
         if listing.get(&self.shard).is_some() {
             self.gone.seen();
             return None;
@@ -385,7 +387,7 @@ impl Reading {
         let machine = &self.shared.machine;
         let now_ms = listing.served_at_ms().unwrap_or_else(|| machine.wall_ms());
         let children = listing.children_of(&self.shard).map(|child| &child.id);
-        match self.gone.refused(machine.now(), lineage::is_long_gone(&self.shard, children, now_ms)) {
+        match self.gone.refused(asked_at, lineage::is_long_gone(&self.shard, children, now_ms)) {
             Gone::AskAgain(moment) => {
                 self.reader.pause_until(moment);
                 None

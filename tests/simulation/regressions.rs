@@ -160,3 +160,10 @@ fn a_shard_of_unknown_descent_waits_for_its_elders() {
 fn what_lies_before_latest_is_passed_over_to_its_end() {
     assert_eq!(run(3_034).verdict, Ok(()));
 }
+
+/// A worker slept between a listing and what it concluded from it: a minute had passed since a shard was first missing from
+/// one, but no listing had been asked for in it, and the shard was entered without its parent.
+#[test]
+fn a_listing_is_no_younger_than_its_question() {
+    assert_eq!(run(8_875).verdict, Ok(()));
+}

@@ -69,11 +69,10 @@ impl Discovery {
                 Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Trimmed) => {}
                 Err(error) => return Err(error),
             }
-            let now = self.shared.machine.now();
             let test = self.gone.entry(key.clone()).or_default();
-            match test.refused(now, is_long_gone) {
+            match test.refused(self.asked_at, is_long_gone) {
                 Gone::Yes => break,
-                Gone::AskAgain(moment) if moment <= now => {}
+                Gone::AskAgain(moment) if moment <= self.asked_at => {}
                 Gone::AskAgain(moment) => {
                     sweep.ask_again(moment);
                     return Ok(());
@@ -95,14 +94,15 @@ impl Discovery {
     }
 
     /// A shard that can be read but is not listed: the next listing will show it, with its own parent, which comes first
-    /// (P3). `None` once it was awaited long enough: one more listing, and a minute unless it is old, or its child is.
+    /// (P3). `None` once it was awaited long enough: one more listing, asked for a minute later unless it is old, or its
+    /// child is.
     fn await_listing(&mut self, key: &ShardKey, is_old: bool) -> Option<MonoTime> {
-        let now = self.shared.machine.now();
+        let asked_at = self.asked_at;
         let Some(since) = self.unlisted.get(key).copied() else {
-            self.unlisted.insert(key.clone(), now);
-            return Some(if is_old { now } else { now + GONE_AFTER });
+            self.unlisted.insert(key.clone(), asked_at);
+            return Some(if is_old { asked_at } else { asked_at + GONE_AFTER });
         };
-        (!is_old && now.since(since) < GONE_AFTER).then(|| since + GONE_AFTER)
+        (!is_old && asked_at.since(since) < GONE_AFTER).then(|| since + GONE_AFTER)
     }
 
     /// Before the first listing was stored, what is gone is simply before our time; later it is a possible gap.
@@ -122,7 +122,7 @@ impl Discovery {
                 self.finished.insert(key.clone(), wall_ms);
                 Ok(())
             }
-            Err(error) if error.kind == ErrorKind::ConditionFailed => self.is_finished(key).await.map(drop),
+            Err(error) if error.kind == ErrorKind::ConditionFailed => self.is_known(key).await.map(drop),
             Err(error) => Err(error),
         }
     }

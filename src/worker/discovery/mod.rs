@@ -47,6 +47,8 @@ pub struct Discovery {
     pub found: Arc<Notify>,
     /// Shards known to be finished, and since when (epoch milliseconds); read once, since finished is for ever.
     finished: BTreeMap<ShardKey, u64>,
+    /// When the last listing was asked for. What it lacks, it lacked then: a worker that slept since knows no more.
+    asked_at: MonoTime,
     /// The service's clock at the last listing, epoch milliseconds: what it opened and trimmed when, it dates by that.
     listed_at_ms: u64,
     gone: BTreeMap<ShardKey, GoneTest>,
@@ -108,6 +110,7 @@ impl Discovery {
             sweep_now,
             found,
             finished: BTreeMap::new(),
+            asked_at: MonoTime::default(),
             listed_at_ms: 0,
             gone: BTreeMap::new(),
             unlisted: BTreeMap::new(),
@@ -214,6 +217,7 @@ impl Discovery {
                 continue;
             }
             let stream = self.arn(&entry.label)?;
+            self.asked_at = self.shared.machine.now();
             let listing = self.pipeline.list(&self.shared, &stream).await?;
             self.listed_at_ms = listing.served_at_ms().unwrap_or_else(|| self.shared.machine.wall_ms());
             sweep.disabled = listing.is_disabled();

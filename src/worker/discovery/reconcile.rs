@@ -119,7 +119,7 @@ impl Discovery {
     }
 
     /// A row was refused: it is there already, or the stream row has moved. True when it is there, unfinished.
-    async fn is_known(&mut self, key: &ShardKey) -> Result<bool, ApiError> {
+    pub(super) async fn is_known(&mut self, key: &ShardKey) -> Result<bool, ApiError> {
         self.is_row_unsure = true;
         Ok(!self.is_finished(key).await?)
     }
