@@ -94,11 +94,12 @@ pub enum Gone {
 }
 
 impl GoneTest {
-    /// A complete listing, asked for at that moment, lacked the shard, and an iterator on it was refused.
-    pub fn refused(&mut self, asked_at: MonoTime, is_long_gone: bool) -> Gone {
+    /// A complete listing, asked for at that moment, lacked the shard, and an iterator on it was refused now. The time
+    /// between two counts from when the first was known to when the second was asked for: reading one may take minutes.
+    pub fn refused(&mut self, asked_at: MonoTime, now: MonoTime, is_long_gone: bool) -> Gone {
         let Some(first) = self.first_refused else {
-            self.first_refused = Some(asked_at);
-            return Gone::AskAgain(if is_long_gone { asked_at } else { asked_at + GONE_AFTER });
+            self.first_refused = Some(now);
+            return Gone::AskAgain(if is_long_gone { now } else { now + GONE_AFTER });
         };
         if is_long_gone || asked_at.since(first) >= GONE_AFTER {
             Gone::Yes
@@ -186,18 +187,26 @@ mod tests {
     #[test]
     fn gone_takes_two_refusals_a_minute_apart() {
         let mut test = GoneTest::default();
-        assert_eq!(test.refused(at(0), false), Gone::AskAgain(at(60)));
-        assert_eq!(test.refused(at(59), false), Gone::AskAgain(at(60)));
-        assert_eq!(test.refused(at(60), false), Gone::Yes);
+        assert_eq!(test.refused(at(0), at(0), false), Gone::AskAgain(at(60)));
+        assert_eq!(test.refused(at(59), at(59), false), Gone::AskAgain(at(60)));
+        assert_eq!(test.refused(at(60), at(60), false), Gone::Yes);
         test.seen();
-        assert_eq!(test.refused(at(61), false), Gone::AskAgain(at(121)));
+        assert_eq!(test.refused(at(61), at(61), false), Gone::AskAgain(at(121)));
+    }
+
+    #[test]
+    fn the_minute_lies_between_an_answer_and_the_next_question() {
+        let mut test = GoneTest::default();
+        assert_eq!(test.refused(at(0), at(50), false), Gone::AskAgain(at(110)));
+        assert_eq!(test.refused(at(60), at(200), false), Gone::AskAgain(at(110)));
+        assert_eq!(test.refused(at(110), at(200), false), Gone::Yes);
     }
 
     #[test]
     fn an_old_child_shortens_the_wait_but_not_the_two_refusals() {
         let mut test = GoneTest::default();
-        assert_eq!(test.refused(at(0), true), Gone::AskAgain(at(0)));
-        assert_eq!(test.refused(at(0), true), Gone::Yes);
+        assert_eq!(test.refused(at(0), at(0), true), Gone::AskAgain(at(0)));
+        assert_eq!(test.refused(at(0), at(0), true), Gone::Yes);
     }
 
     #[test]

@@ -387,7 +387,7 @@ impl Reading {
         let machine = &self.shared.machine;
         let now_ms = listing.served_at_ms().unwrap_or_else(|| machine.wall_ms());
         let children = listing.children_of(&self.shard).map(|child| &child.id);
-        match self.gone.refused(asked_at, lineage::is_long_gone(&self.shard, children, now_ms)) {
+        match self.gone.refused(asked_at, machine.now(), lineage::is_long_gone(&self.shard, children, now_ms)) {
             Gone::AskAgain(moment) => {
                 self.reader.pause_until(moment);
                 None

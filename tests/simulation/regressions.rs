@@ -162,8 +162,11 @@ fn what_lies_before_latest_is_passed_over_to_its_end() {
 }
 
 /// A worker slept between a listing and what it concluded from it: a minute had passed since a shard was first missing from
-/// one, but no listing had been asked for in it, and the shard was entered without its parent.
+/// one, but no listing had been asked for in it, and the shard was entered without its parent. The first attempt to mend it
+/// counted from a listing's question, which its last page answers minutes later.
 #[test]
 fn a_listing_is_no_younger_than_its_question() {
-    assert_eq!(run(8_875).verdict, Ok(()));
+    for seed in [1_557, 2_714, 8_875] {
+        assert_eq!(run(seed).verdict, Ok(()), "seed {seed}");
+    }
 }

@@ -70,9 +70,9 @@ impl Discovery {
                 Err(error) => return Err(error),
             }
             let test = self.gone.entry(key.clone()).or_default();
-            match test.refused(self.asked_at, is_long_gone) {
+            match test.refused(self.asked_at, self.shared.machine.now(), is_long_gone) {
                 Gone::Yes => break,
-                Gone::AskAgain(moment) if moment <= self.asked_at => {}
+                Gone::AskAgain(_) if is_long_gone => {}
                 Gone::AskAgain(moment) => {
                     sweep.ask_again(moment);
                     return Ok(());
@@ -97,12 +97,12 @@ impl Discovery {
     /// (P3). `None` once it was awaited long enough: one more listing, asked for a minute later unless it is old, or its
     /// child is.
     fn await_listing(&mut self, key: &ShardKey, is_old: bool) -> Option<MonoTime> {
-        let asked_at = self.asked_at;
         let Some(since) = self.unlisted.get(key).copied() else {
-            self.unlisted.insert(key.clone(), asked_at);
-            return Some(if is_old { asked_at } else { asked_at + GONE_AFTER });
+            let now = self.shared.machine.now();
+            self.unlisted.insert(key.clone(), now);
+            return Some(if is_old { now } else { now + GONE_AFTER });
         };
-        (!is_old && asked_at.since(since) < GONE_AFTER).then(|| since + GONE_AFTER)
+        (!is_old && self.asked_at.since(since) < GONE_AFTER).then(|| since + GONE_AFTER)
     }
 
     /// Before the first listing was stored, what is gone is simply before our time; later it is a possible gap.
