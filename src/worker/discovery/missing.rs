@@ -59,7 +59,8 @@ impl Discovery {
                         return Ok(());
                     }
                     if ancestry == Ancestry::MayBeOpen {
-                        return Ok(self.await_elders(sweep));
+                        self.await_elders(sweep);
+                        return Ok(());
                     }
                     self.unlisted.remove(key);
                     self.create(key, self.new_row(&listed, true)).await?;
@@ -80,7 +81,8 @@ impl Discovery {
             }
         }
         if ancestry == Ancestry::MayBeOpen {
-            return Ok(self.await_elders(sweep));
+            self.await_elders(sweep);
+            return Ok(());
         }
         self.gone.remove(key);
         self.finish_gone(key).await?;
