@@ -136,6 +136,17 @@ fn what_retention_took_must_be_noted() {
 }
 
 #[test]
+fn what_a_gap_gave_up_may_still_arrive() {
+    let trimmed = Event::Trimmed { shard: PARENT.into(), through: 1 };
+    let gaps = vec![Gap { from: None, to: Some(2) }];
+    let row = Lease { owner: Some("w/a".into()), epoch: 1, revision: 2, checkpoint: None, gaps };
+    let noted = Event::Lease { shard: PARENT.into(), row: Some(row) };
+    let late = || [stored(PARENT, 2, "i"), stored(PARENT, 1, "i")];
+    assert_eq!(after_begun([trimmed.clone(), noted].into_iter().chain(late()).collect()), None);
+    assert_eq!(after_begun([trimmed].into_iter().chain(late()).collect()), Some(Rule::Order));
+}
+
+#[test]
 fn a_later_change_first_is_out_of_order() {
     assert_eq!(after_begun(vec![stored(PARENT, 2, "i"), stored(PARENT, 1, "i")]), Some(Rule::Order));
 }

@@ -312,6 +312,11 @@ impl Oracle {
         let state = self.shard(shard);
         if let Ok(index) = state.changes.binary_search_by_key(&seq, |change| change.seq) {
             state.changes[index].done = true;
+            // Retention had passed it and a gap says so: a request of the dead, still on its way, brought it after all.
+            let is_given_up = state.changes[index].trimmed_ms.is_some();
+            if is_given_up && state.gaps.iter().any(|gap| covers(gap, seq)) {
+                return Ok(());
+            }
         }
         let last = self.items.insert(item.clone(), seq);
         if let Some(last) = last.filter(|last| *last > seq) {
