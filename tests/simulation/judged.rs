@@ -277,7 +277,7 @@ fn leases_left_by_those_who_stopped_in_order_are_rejected() {
         let seen = oracle.see(&Entry { at_ms: 1_000, who: "w/0".into(), event });
         assert_eq!(seen, Ok(()));
     }
-    let rule = oracle.all_released(60_000).err().map(|violation| violation.rule);
+    let rule = oracle.all_released(120_000).err().map(|violation| violation.rule);
     assert_eq!(rule, Some(Rule::Fencing));
 }
 

@@ -82,8 +82,9 @@ struct ShardState {
     done: usize,
     trimmed_through: Option<Seq>,
     lease: Option<Lease>,
-    /// When the lease was last written.
+    /// When the lease was last written, and when it last changed hands.
     leased_ms: u64,
+    taken_ms: u64,
     finished: bool,
     /// Every gap that its rows ever noted.
     gaps: Vec<Gap>,

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Oracle, Rule, Shard, Verdict, broken, covers};
+use super::{Oracle, Rule, Shard, ShardState, Verdict, broken, covers};
 use crate::history::{Gap, Lease};
+
+/// Between two full looks at the leases, on the slowest clock, and some failed ones.
+const FULL_LOOK_MS: u64 = 60_000;
 
 impl Oracle {
     /// Changes that nobody will deliver any more and no gap accounts for.
@@ -86,18 +89,15 @@ impl Oracle {
         self.delivered.len()
     }
 
-    /// After everybody stopped in an orderly way, told so at that moment: no lease has an owner, save one that was being
-    /// taken just then (it goes with its owner's session).
+    /// After everybody stopped in an orderly way, told so at that moment: no lease has an owner, save one just taken whose
+    /// owner may not know of it yet: it learns that from its next full look, and else the lease goes with its session.
     pub fn all_released(&self, told_ms: u64) -> Verdict {
-        let owned = |lease: &Lease| lease.owner.clone();
-        for (name, shard) in &self.shards {
-            if let Some(owner) =
-                shard.lease.as_ref().and_then(owned).filter(|_| shard.leased_ms + 100 < told_ms)
-            {
-                return broken(
-                    Rule::Fencing,
-                    format!("{name} still names {owner}, who stopped in an orderly way"),
-                );
+        let is_known =
+            |shard: &ShardState| shard.leased_ms > shard.taken_ms || shard.taken_ms + FULL_LOOK_MS < told_ms;
+        for (name, shard) in self.shards.iter().filter(|(_, shard)| is_known(shard)) {
+            if let Some(owner) = shard.lease.as_ref().and_then(|lease| lease.owner.as_ref()) {
+                let what = format!("{name} still names {owner}, who stopped in an orderly way");
+                return broken(Rule::Fencing, what);
             }
         }
         Ok(())

@@ -7,7 +7,11 @@ use crate::history::{Gap, Lease, Seq, Shard, Who};
 impl Oracle {
     pub(super) fn lease(&mut self, who: &Who, shard: &Shard, row: Option<&Lease>, at_ms: u64) -> Verdict {
         let before = std::mem::replace(&mut self.shard(shard).lease, row.cloned());
-        self.shard(shard).leased_ms = at_ms;
+        let state = self.shard(shard);
+        state.leased_ms = at_ms;
+        if row.and_then(|row| row.owner.as_ref()) != before.as_ref().and_then(|row| row.owner.as_ref()) {
+            state.taken_ms = at_ms;
+        }
         let Some(row) = row else { return Ok(()) };
         if let Some(before) = before {
             let moved_back = row.epoch < before.epoch
