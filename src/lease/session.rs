@@ -90,12 +90,15 @@ impl Session {
         let mut failures = Repeats::default();
         let mut row = new_row(&*machine, identity);
         let mut standing = None;
+        let mut unanswered = Vec::new();
         loop {
             row.counter += 1;
             let sent = machine.now();
-            let step = Self::try_begin(&store, &*machine, timing, identity, &row, &mut standing).await;
+            let step =
+                Self::try_begin(&store, &*machine, timing, identity, &row, &unanswered, &mut standing).await;
             match step {
-                Ok(Step::Begun) => {
+                Ok(Step::Begun(incarnation)) => {
+                    row.incarnation = incarnation;
                     let (deadline_sender, deadline) = watch::channel(sent + timing.may_act_for());
                     let me = Owner { id: identity.id.clone(), incarnation: row.incarnation.clone() };
                     let figures = Arc::default();
@@ -120,18 +123,23 @@ impl Session {
                     if let Some(times) = failures.happened(machine.now()) {
                         tracing::warn!(times, "begin a session: {error}");
                     }
+                    // A write whose answer is lost may take effect much later, after the session was declared dead. Each
+                    // attempt is another incarnation, so that it cannot bring the dead one back (P4).
+                    unanswered.push(std::mem::replace(&mut row.incarnation, new_incarnation(&*machine)));
                     machine.sleep(retry.next(machine.random())).await;
                 }
             }
         }
     }
 
+    /// `unanswered`: the incarnations of this start's earlier attempts.
     async fn try_begin(
         store: &LeaseStore,
         machine: &dyn Machine,
         timing: SessionTiming,
         identity: &Identity,
         row: &SessionRow,
+        unanswered: &[String],
         standing: &mut Option<Standing>,
     ) -> Result<Step, ApiError> {
         let sent = machine.now();
@@ -140,8 +148,10 @@ impl Session {
         let over = match found {
             None => None,
             // An earlier attempt of this very start, whose answer was lost.
-            Some(own) if own.incarnation == row.incarnation => {
-                return store.heartbeat(&identity.id, row, CALL_TIMEOUT).await.map(|()| Step::Begun);
+            Some(own) if unanswered.contains(&own.incarnation) => {
+                let row = SessionRow { incarnation: own.incarnation, ..row.clone() };
+                let beat = store.heartbeat(&identity.id, &row, CALL_TIMEOUT).await;
+                return beat.map(|()| Step::Begun(row.incarnation));
             }
             Some(other) => {
                 let watched = standing.take().filter(|seen| seen.row.incarnation == other.incarnation);
@@ -172,7 +182,7 @@ impl Session {
             }
         };
         match store.begin_session(&identity.id, row, over.as_ref()).await {
-            Ok(()) => Ok(Step::Begun),
+            Ok(()) => Ok(Step::Begun(row.incarnation.clone())),
             Err(error) if error.kind == ErrorKind::ConditionFailed => {
                 match store.session(&identity.id).await? {
                     // No listing shows it, and it stays in the way until somebody mends it: that must be said.
@@ -241,16 +251,21 @@ struct Standing {
 }
 
 enum Step {
-    Begun,
+    /// Under this incarnation.
+    Begun(String),
     /// Look again soon.
     Watch,
     /// The row moves: another worker, on this host, uses the id.
     Moving(String),
 }
 
+fn new_incarnation(machine: &dyn Machine) -> String {
+    format!("{:016x}{:016x}", machine.random(), machine.random())
+}
+
 fn new_row(machine: &dyn Machine, identity: &Identity) -> SessionRow {
     SessionRow {
-        incarnation: format!("{:016x}{:016x}", machine.random(), machine.random()),
+        incarnation: new_incarnation(machine),
         counter: 0,
         host: identity.host.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -170,3 +170,10 @@ fn a_listing_is_no_younger_than_its_question() {
         assert_eq!(run(seed).verdict, Ok(()), "seed {seed}");
     }
 }
+
+/// The first write of a session, sent again after its answer was lost, arrived a minute later, when the session had been
+/// declared dead: it brought the incarnation back, and a paused worker woke up to heartbeats that succeeded.
+#[test]
+fn a_late_first_heartbeat_does_not_raise_the_dead() {
+    assert_eq!(run(12_124).verdict, Ok(()));
+}

@@ -171,7 +171,7 @@ async fn passing_trouble_is_retried_after_growing_delays() {
 impl Stage {
     async fn try_begin(&self) -> Result<Step, ApiError> {
         let row = SessionRow { counter: 1, ..new_row(&*self.machine, &self.identity) };
-        Session::try_begin(&self.store, &*self.machine, TIMING, &self.identity, &row, &mut None).await
+        Session::try_begin(&self.store, &*self.machine, TIMING, &self.identity, &row, &[], &mut None).await
     }
 }
 
