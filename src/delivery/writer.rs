@@ -3,8 +3,7 @@
 //! sends past the session's deadline (P4) and never gives a change up by itself (P1).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +41,16 @@ pub enum Submission {
     Deliver { sequence_number: SequenceNumber, created_at_ms: u64, entry: PutEntry, memory: Reservation },
     /// Left out on purpose (filter, `start = "latest"`): it only moves the checkpoint.
     Exclude { sequence_number: SequenceNumber, created_at_ms: u64 },
+}
+
+impl Submission {
+    fn sequence_number(&self) -> &SequenceNumber {
+        match self {
+            Submission::Deliver { sequence_number, .. } | Submission::Exclude { sequence_number, .. } => {
+                sequence_number
+            }
+        }
+    }
 }
 
 /// How far a shard's changes are.
@@ -86,7 +95,14 @@ pub struct Feeder {
     slot: ShardSlot,
     commands: mpsc::Sender<Command>,
     progress: watch::Receiver<Progress>,
-    submitted: Arc<AtomicU64>,
+    submitted: Arc<Mutex<Submitted>>,
+}
+
+/// What a shard has handed over.
+#[derive(Debug, Default)]
+struct Submitted {
+    count: u64,
+    last: Option<SequenceNumber>,
 }
 
 impl WriterHandle {
@@ -105,15 +121,19 @@ impl Feeder {
     /// Hands over a page's changes. They count as submitted once this returns; dropped before, none of them is.
     pub async fn submit(&self, changes: Vec<Submission>) {
         let count = changes.len() as u64;
+        let last = changes.last().map(|change| change.sequence_number().clone());
         if count > 0 && self.commands.send(Command::Submit(self.slot, changes)).await.is_ok() {
-            self.submitted.fetch_add(count, Ordering::AcqRel);
+            let mut submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
+            submitted.count += count;
+            submitted.last = last;
         }
     }
 
     /// How many submitted changes stand at or behind the first one that is not done.
     pub fn open_changes(&self) -> u64 {
         // Counted after the changes are on their way: for a moment more may be done than submitted.
-        self.submitted.load(Ordering::Acquire).saturating_sub(self.progress.borrow().completed)
+        let submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner).count;
+        submitted.saturating_sub(self.progress.borrow().completed)
     }
 
     /// Waits until fewer than `limit` changes are open.
@@ -137,6 +157,11 @@ impl ShardInlet {
     /// Whether the writer sends nothing more of this shard.
     pub fn is_halted(&self) -> bool {
         self.progress.borrow().halted.is_some()
+    }
+
+    /// The last change submitted.
+    pub fn last_submitted(&self) -> Option<SequenceNumber> {
+        self.feeder.submitted.lock().unwrap_or_else(PoisonError::into_inner).last.clone()
     }
 
     /// Whether every submitted change is done.

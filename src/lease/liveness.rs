@@ -55,6 +55,11 @@ impl Liveness {
         self.seen = still;
         dead
     }
+
+    /// When the next session will be dead unless it moves, so that the read that shows it can be sent just then.
+    pub fn next_due(&self) -> Option<MonoTime> {
+        self.seen.values().map(|seen| seen.since + self.failover_time).min()
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +80,7 @@ mod tests {
             load: 0,
             pipelines: vec![],
             draining: false,
+            discovers: 0,
             ownership_version: 0,
         };
         vec![("w".to_owned(), row)]
@@ -86,6 +92,7 @@ mod tests {
         assert!(liveness.observe(at(0), at(500), &session("a", 1)).is_empty());
         // Sent just before the time is over, answered long after: no verdict.
         assert!(liveness.observe(at(10_499), at(20_000), &session("a", 1)).is_empty());
+        assert_eq!(liveness.next_due(), Some(at(10_500)));
         assert_eq!(liveness.observe(at(20_001), at(20_002), &session("a", 1)), ["w"]);
     }
 

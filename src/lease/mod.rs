@@ -1,5 +1,7 @@
 //! Leases: who works on which shard, kept in one DynamoDB table.
 
+pub mod awaited;
+pub mod balance;
 pub mod liveness;
 pub mod plan;
 pub mod row;

@@ -1,8 +1,11 @@
-//! The plan: which leases this worker should take, given what the lease table shows. Pure. Leases are taken from nobody,
-//! from the dead, and from oneself after a take whose answer was lost; never from the living.
+//! The plan: which leases this worker should take, and which it should hand over, given what the lease table shows. Pure.
+//! Leases are taken from nobody, from the dead, and from oneself after a take whose answer was lost; never from the
+//! living, who hand over what is more than their share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::awaited::{Lease, Waiting};
+use super::balance::{Member, balance};
 use super::row::{Owner, ShardKey, ShardRow, StreamRow};
 use super::store::ShardEntry;
 use crate::stream::source::ShardId;
@@ -38,142 +41,185 @@ pub struct Candidate {
     pub parents: Parents,
 }
 
-/// The leases of one pipeline that are to be taken, in key order. `living` are the owners whose sessions exist, read
-/// *after* the shard rows: an owner without a session then is dead for certain.
-pub fn candidates(
-    me: &Owner,
-    living: &BTreeSet<Owner>,
-    running: &dyn Fn(&ShardKey) -> bool,
-    stream: &StreamRow,
-    shards: &[ShardEntry],
-) -> Vec<Candidate> {
-    if !stream.initialized {
-        return Vec::new();
+/// A pipeline that this worker serves, as a look at the lease table shows it.
+#[derive(Debug, Clone)]
+pub struct Leases<'a> {
+    /// `None` while the pipeline is not served.
+    pub stream: Option<&'a StreamRow>,
+    pub shards: &'a [ShardEntry],
+}
+
+/// A worker as a look at the sessions shows it.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub owner: Owner,
+    /// The observer's pipelines that it serves, by index. Empty while it drains: it is given nothing.
+    pub serves: BTreeSet<usize>,
+    /// Whether it serves others besides, and its load with them.
+    pub load_with_others: Option<usize>,
+}
+
+/// What a worker does with a lease of its own just now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doing {
+    /// Its row names this worker, but no task runs.
+    Nothing,
+    /// A task runs; whether the lease may be handed over.
+    Running { movable: bool },
+    /// Being handed over to that worker.
+    HandingOver(Owner),
+}
+
+/// What an observer knows besides the rows.
+pub struct Observer<'a> {
+    pub me: &'a Owner,
+    /// Owners whose sessions exist, read *after* the shard rows: an owner without a session then is dead for certain.
+    pub living: &'a BTreeSet<Owner>,
+    /// In an order that is the same for all observers.
+    pub peers: &'a [Peer],
+    pub doing: &'a dyn Fn(&Lease) -> Doing,
+    /// Whether this lease, at this revision, was left by those who should take it.
+    pub is_overdue: &'a dyn Fn(&Lease, u64) -> bool,
+}
+
+/// What this worker should do.
+#[derive(Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Leases to take, in key order, by pipeline.
+    pub takes: Vec<(usize, Candidate)>,
+    /// Leases to hand over, and to whom.
+    pub gives: Vec<(Lease, Owner)>,
+    /// Leases that others are to take.
+    pub waiting: Vec<Waiting>,
+    /// Where every lease should go that has no owner to stay with.
+    pub assigned: BTreeMap<Lease, Owner>,
+}
+
+/// A lease without an owner to stay with.
+struct Loose {
+    lease: Lease,
+    /// `None` while its owner, who drains, still has it.
+    candidate: Option<Candidate>,
+}
+
+/// Plans for one observer.
+pub fn plan(observer: &Observer<'_>, pipelines: &[Leases<'_>]) -> Plan {
+    let mut plan = Plan::default();
+    let mut members: Vec<Member> = observer.peers.iter().map(Peer::member).collect();
+    let mut loose: Vec<Loose> = Vec::new();
+    let mut movable: BTreeMap<usize, Vec<Lease>> = BTreeMap::new();
+    for (index, pipeline) in pipelines.iter().enumerate() {
+        sort_out(observer, index, pipeline, &mut plan, &mut members, &mut loose, &mut movable);
     }
-    // Rows that do not read count as unfinished: their children wait.
-    let unfinished = shards.iter().map(|(key, _)| key).collect();
-    shards
+    for (member, peer) in members.iter_mut().zip(observer.peers) {
+        let known: usize = member.held.values().sum();
+        member.elsewhere = peer.load_with_others.map_or(0, |load| load.saturating_sub(known));
+    }
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    loose.iter().for_each(|one| *counts.entry(one.lease.0).or_default() += 1);
+    let balanced = balance(&members, &counts);
+    let mut owners: BTreeMap<usize, std::vec::IntoIter<usize>> =
+        balanced.loose.into_iter().map(|(pipeline, owners)| (pipeline, owners.into_iter())).collect();
+    for one in loose {
+        let owner = owners.get_mut(&one.lease.0).and_then(Iterator::next).map(|at| &observer.peers[at].owner);
+        settle(observer, one, owner, &mut plan);
+    }
+    for a_move in balanced.moves.iter().filter(|a_move| observer.peers[a_move.from].owner == *observer.me) {
+        let mine = movable.entry(a_move.pipeline).or_default();
+        // The last ones, which are the youngest shards.
+        let given = mine.split_off(mine.len().saturating_sub(a_move.leases));
+        let to = &observer.peers[a_move.to].owner;
+        plan.gives.extend(given.into_iter().map(|lease| (lease, to.clone())));
+    }
+    plan
+}
+
+/// Says of each lease of a pipeline who has it, or that it is loose.
+fn sort_out(
+    observer: &Observer<'_>,
+    index: usize,
+    pipeline: &Leases<'_>,
+    plan: &mut Plan,
+    members: &mut [Member],
+    loose: &mut Vec<Loose>,
+    movable: &mut BTreeMap<usize, Vec<Lease>>,
+) {
+    let Some(stream) = pipeline.stream.filter(|stream| stream.initialized) else { return };
+    let mut hold = |owner: &Owner| match observer
+        .peers
         .iter()
-        .filter(|(key, _)| stream.is_open(&key.label))
-        .filter_map(|(key, row)| Some((key, row.as_ref().ok()?)))
-        .filter(|(key, row)| match row.owner() {
-            None => true,
-            Some(owner) if owner == *me => !running(key),
-            Some(owner) => !living.contains(&owner),
-        })
-        .map(|(key, row)| Candidate {
-            key: key.clone(),
-            row: row.clone(),
-            parents: parents(key, row, &unfinished),
-        })
-        .filter(|candidate| candidate.parents != Parents::Unfinished)
-        .collect()
+        .position(|peer| peer.owner == *owner && peer.serves.contains(&index))
+    {
+        Some(at) => {
+            *members[at].held.entry(index).or_default() += 1;
+            true
+        }
+        None => false,
+    };
+    // Rows that do not read count as unfinished: their children wait.
+    let unfinished = pipeline.shards.iter().map(|(key, _)| key).collect();
+    for (key, row) in pipeline.shards.iter().filter(|(key, _)| stream.is_open(&key.label)) {
+        let Ok(row) = row else { continue };
+        let lease = (index, key.clone());
+        let candidate =
+            || Candidate { key: key.clone(), row: row.clone(), parents: parents(key, row, &unfinished) };
+        let is_overdue = (observer.is_overdue)(&lease, row.revision);
+        match row.owner().filter(|owner| observer.living.contains(owner)) {
+            Some(owner) if owner == *observer.me => match (observer.doing)(&lease) {
+                Doing::HandingOver(to) if hold(&to) => {}
+                Doing::Running { movable: can_move } if hold(&owner) => {
+                    if can_move {
+                        movable.entry(index).or_default().push(lease);
+                    }
+                }
+                Doing::Nothing if hold(&owner) => plan.takes.push((index, candidate())),
+                // This worker drains, or the one that was to have the lease is gone.
+                _ => loose.push(Loose { lease, candidate: None }),
+            },
+            Some(_) if row.offered && is_overdue => {
+                loose.push(Loose { lease, candidate: Some(candidate()) });
+            }
+            Some(owner) => {
+                if row.offered {
+                    let offered_to = Some(owner.clone());
+                    plan.waiting.push(Waiting { lease: lease.clone(), revision: row.revision, offered_to });
+                }
+                if !hold(&owner) {
+                    loose.push(Loose { lease, candidate: None });
+                }
+            }
+            None => {
+                let candidate = candidate();
+                if candidate.parents != Parents::Unfinished {
+                    loose.push(Loose { lease, candidate: Some(candidate) });
+                }
+            }
+        }
+    }
+}
+
+/// What becomes of a loose lease that should go to `owner`.
+fn settle(observer: &Observer<'_>, loose: Loose, owner: Option<&Owner>, plan: &mut Plan) {
+    let Loose { lease, candidate } = loose;
+    if let Some(owner) = owner {
+        plan.assigned.insert(lease.clone(), owner.clone());
+    }
+    let Some(candidate) = candidate else { return };
+    let revision = candidate.row.revision;
+    let i_serve = |peer: &Peer| peer.owner == *observer.me && peer.serves.contains(&lease.0);
+    let is_mine = owner == Some(observer.me) || (observer.is_overdue)(&lease, revision);
+    if is_mine && observer.peers.iter().any(i_serve) {
+        plan.takes.push((lease.0, candidate));
+    } else {
+        plan.waiting.push(Waiting { lease, revision, offered_to: None });
+    }
+}
+
+impl Peer {
+    fn member(&self) -> Member {
+        Member { serves: self.serves.clone(), ..Member::default() }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lease::row::{ShardState, StreamEntry};
-
-    fn owner(id: &str) -> Owner {
-        Owner { id: id.into(), incarnation: "1".into() }
-    }
-
-    fn entry(label: &str, shard: &str, owner: Option<&str>, parent: Option<&str>) -> ShardEntry {
-        let row = ShardRow {
-            owner: owner.map(str::to_owned),
-            incarnation: owner.map(|_| "1".to_owned()),
-            epoch: 1,
-            revision: 1,
-            checkpoint: None,
-            parents: parent.map(ShardId::new).into_iter().collect(),
-            parents_finished: false,
-            state: ShardState::Active,
-            halted_because: None,
-            gaps: vec![],
-            last_change_at_ms: None,
-            latest_from_ms: None,
-            latest_first: None,
-            discovered_at_ms: 0,
-        };
-        (ShardKey::new(label, &ShardId::new(shard)), Ok(row))
-    }
-
-    fn stream(labels: &[(&str, bool)]) -> StreamRow {
-        let streams =
-            labels.iter().map(|(label, drained)| StreamEntry { label: (*label).into(), drained: *drained });
-        StreamRow {
-            table_arn: String::new(),
-            sink_arn: String::new(),
-            partition_key: String::new(),
-            streams: streams.collect(),
-            initialized: true,
-            discovery_owner: None,
-            discovery_epoch: 1,
-            revision: 1,
-            gaps: vec![],
-        }
-    }
-
-    fn taken(stream: &StreamRow, shards: &[ShardEntry]) -> Vec<String> {
-        let living = BTreeSet::from([owner("me"), owner("other")]);
-        let running = |key: &ShardKey| key.shard.as_str() == "running";
-        candidates(&owner("me"), &living, &running, stream, shards)
-            .into_iter()
-            .map(|candidate| candidate.key.shard.to_string())
-            .collect()
-    }
-
-    #[test]
-    fn from_nobody_and_the_dead_and_from_oneself_when_not_running() {
-        let shards = [
-            entry("L1", "free", None, None),
-            entry("L1", "running", Some("me"), None),
-            entry("L1", "forgotten", Some("me"), None),
-            entry("L1", "held", Some("other"), None),
-            entry("L1", "dead", Some("gone"), None),
-        ];
-        assert_eq!(taken(&stream(&[("L1", false)]), &shards), ["free", "forgotten", "dead"]);
-    }
-
-    #[test]
-    fn a_child_waits_while_its_parent_has_a_row_even_one_that_does_not_read() {
-        let mut shards = vec![entry("L1", "p", Some("other"), None), entry("L1", "c", None, Some("p"))];
-        assert!(taken(&stream(&[("L1", false)]), &shards).is_empty());
-        let bad = crate::lease::row::BadRow { pk: String::new(), sk: String::new(), cause: String::new() };
-        shards[0].1 = Err(bad);
-        assert!(taken(&stream(&[("L1", false)]), &shards).is_empty());
-    }
-
-    #[test]
-    fn a_parent_without_a_row_must_be_asked_for_unless_it_is_known_to_be_finished() {
-        let living = BTreeSet::new();
-        let mut shards = [entry("L1", "c", None, Some("p"))];
-        let judged = |shards: &[ShardEntry]| {
-            candidates(&owner("me"), &living, &|_| false, &stream(&[("L1", false)]), shards)[0]
-                .parents
-                .clone()
-        };
-        assert_eq!(judged(&shards), Parents::Ask(vec![ShardId::new("p")]));
-        if let Ok(row) = &mut shards[0].1 {
-            row.parents_finished = true;
-        }
-        assert_eq!(judged(&shards), Parents::Finished);
-    }
-
-    #[test]
-    fn a_later_stream_waits_for_the_earlier_one() {
-        let shards = [entry("L1", "a", None, None), entry("L2", "b", None, None)];
-        assert_eq!(taken(&stream(&[("L1", false), ("L2", false)]), &shards), ["a"]);
-        assert_eq!(taken(&stream(&[("L1", true), ("L2", false)]), &shards[1..]), ["b"]);
-        // A shard that was listed only after its stream was drained is still read: late, but not lost.
-        assert_eq!(taken(&stream(&[("L1", true), ("L2", false)]), &shards), ["a", "b"]);
-    }
-
-    #[test]
-    fn nothing_is_read_before_the_first_listing_is_stored() {
-        let mut row = stream(&[("L1", false)]);
-        row.initialized = false;
-        assert!(taken(&row, &[entry("L1", "a", None, None)]).is_empty());
-    }
-}
+mod tests;

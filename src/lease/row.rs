@@ -84,7 +84,10 @@ pub struct SessionRow {
     pub load: u64,
     pub pipelines: Vec<String>,
     pub draining: bool,
-    /// Grows when the worker takes or gives up a lease, so that others look at the shard rows again.
+    /// How many pipelines' streams it lists: those who do share the calls for which there is a limit.
+    #[serde(default)]
+    pub discovers: u64,
+    /// Grows when the worker leaves something for others to take, so that they look at the shard rows.
     pub ownership_version: u64,
 }
 
@@ -131,6 +134,9 @@ pub struct ShardRow {
     pub owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
+    /// The owner was named by the one before it, or by the shard's parent's: it has not taken the lease yet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub offered: bool,
     /// Grows with each change of owner.
     pub epoch: u64,
     /// Grows with every write, so that a delayed write of the owner's own cannot undo a later one (P4).
@@ -163,9 +169,19 @@ pub struct ShardRow {
     pub discovered_at_ms: u64,
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 impl ShardRow {
     pub fn owner(&self) -> Option<Owner> {
         Some(Owner { id: self.owner.clone()?, incarnation: self.incarnation.clone()? })
+    }
+
+    /// Names an owner who has still to take the lease.
+    pub fn offer_to(&mut self, owner: &Owner) {
+        (self.owner, self.incarnation) = (Some(owner.id.clone()), Some(owner.incarnation.clone()));
+        self.offered = true;
     }
 }
 
@@ -256,6 +272,7 @@ mod tests {
         let row = ShardRow {
             owner: Some("a".into()),
             incarnation: Some("i".into()),
+            offered: true,
             epoch: 3,
             revision: 9,
             checkpoint: SequenceNumber::parse("111000000000000000000000000000000000001").ok(),

@@ -1,8 +1,9 @@
 //! The session: this worker's life as others see it. It keeps one row moving with heartbeats and says until when the
 //! worker may act on its leases (P4): counted on the monotonic clock from before each heartbeat was sent, less a margin.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -52,15 +53,38 @@ pub enum SessionError {
 pub struct Figures {
     pub load: AtomicU64,
     pub draining: AtomicBool,
+    pub discovers: AtomicU64,
+    /// Pipelines that the configuration names and that are not served: the lease table says that they are others.
+    unserved: Mutex<BTreeSet<String>>,
     ownership_version: AtomicU64,
     beat_now: Notify,
 }
 
 impl Figures {
-    /// A lease was taken or given up: others learn it with a heartbeat sent soon.
+    /// There is something for others to take: they learn it with a heartbeat sent soon.
     pub fn ownership_changed(&self) {
         self.ownership_version.fetch_add(1, Ordering::AcqRel);
         self.beat_now.notify_one();
+    }
+
+    /// Whether a pipeline is served: nothing is given to a worker of a pipeline that it does not serve.
+    pub fn serves(&self, pipeline: &str, is_served: bool) {
+        let mut unserved = self.unserved.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_served {
+            unserved.remove(pipeline);
+        } else {
+            unserved.insert(pipeline.to_owned());
+        }
+    }
+
+    /// As the next heartbeat tells it.
+    fn fill(&self, row: &mut SessionRow, pipelines: &[String]) {
+        let unserved = self.unserved.lock().unwrap_or_else(PoisonError::into_inner);
+        row.pipelines = pipelines.iter().filter(|name| !unserved.contains(*name)).cloned().collect();
+        row.load = self.load.load(Ordering::Acquire);
+        row.draining = self.draining.load(Ordering::Acquire);
+        row.discovers = self.discovers.load(Ordering::Acquire);
+        row.ownership_version = self.ownership_version.load(Ordering::Acquire);
     }
 }
 
@@ -71,6 +95,8 @@ pub struct Session {
     /// Until when this worker may act on its leases.
     pub deadline: watch::Receiver<MonoTime>,
     row: SessionRow,
+    /// As the configuration names them.
+    pipelines: Vec<String>,
     store: LeaseStore,
     machine: Arc<dyn Machine>,
     timing: SessionTiming,
@@ -107,6 +133,7 @@ impl Session {
                         figures,
                         deadline,
                         row,
+                        pipelines: identity.pipelines.clone(),
                         store,
                         machine,
                         timing,
@@ -205,9 +232,7 @@ impl Session {
         loop {
             self.pause(pause).await;
             self.row.counter += 1;
-            self.row.load = self.figures.load.load(Ordering::Acquire);
-            self.row.draining = self.figures.draining.load(Ordering::Acquire);
-            self.row.ownership_version = self.figures.ownership_version.load(Ordering::Acquire);
+            self.figures.fill(&mut self.row, &self.pipelines);
             let sent = self.machine.now();
             let limit = self.timing.heartbeat_interval.max(Duration::from_millis(500)).min(CALL_TIMEOUT);
             match self.store.heartbeat(&self.me.id, &self.row, limit).await {
@@ -273,6 +298,7 @@ fn new_row(machine: &dyn Machine, identity: &Identity) -> SessionRow {
         load: 0,
         pipelines: identity.pipelines.clone(),
         draining: false,
+        discovers: 0,
         ownership_version: 0,
     }
 }

@@ -118,6 +118,8 @@ impl LeaseStore {
         let set = vec![
             ("counter", attribute(&row.counter)),
             ("load", attribute(&row.load)),
+            ("pipelines", attribute(&row.pipelines)),
+            ("discovers", attribute(&row.discovers)),
             ("draining", attribute(&row.draining)),
             ("ownership_version", attribute(&row.ownership_version)),
         ];
@@ -270,7 +272,7 @@ impl LeaseStore {
             Clause::Equals("revision", attribute(&seen.revision)),
         ];
         conditions.extend(owned_by(seen.owner().as_ref()));
-        let effect = Effect::Update { set, remove: vec!["halted_because"] };
+        let effect = Effect::Update { set, remove: vec!["halted_because", "offered"] };
         let write = RowWrite { key: key.row_key(pipeline), effect, conditions };
         let item = self.write(write, CALL_TIMEOUT).await?;
         decode(&item).map_err(|bad: BadRow| {
@@ -286,18 +288,31 @@ impl LeaseStore {
         row: &ShardRow,
         limit: Duration,
     ) -> Result<(), ApiError> {
-        self.write_owned(pipeline, key, row, &[], limit).await
+        let (set, remove) = progress(row);
+        self.write_owned(pipeline, key, row, set, remove, limit).await
     }
 
-    /// Gives an owned lease up, with its last progress. `row.revision` is the new one.
+    /// Gives an owned lease up, with its last progress: offers it to `to`, or leaves it to whoever takes it.
+    /// `row.revision` is the new one.
     pub async fn release(
         &self,
         pipeline: &str,
         key: &ShardKey,
         row: &ShardRow,
+        to: Option<&Owner>,
         limit: Duration,
     ) -> Result<(), ApiError> {
-        self.write_owned(pipeline, key, row, &["owner", "incarnation"], limit).await
+        let (mut set, mut remove) = progress(row);
+        match to {
+            Some(to) => set.extend([
+                ("owner", attribute(&to.id)),
+                ("incarnation", attribute(&to.incarnation)),
+                ("offered", attribute(&true)),
+                ("epoch", attribute(&(row.epoch + 1))),
+            ]),
+            None => remove.extend(["owner", "incarnation"]),
+        }
+        self.write_owned(pipeline, key, row, set, remove, limit).await
     }
 
     async fn write_owned(
@@ -305,20 +320,10 @@ impl LeaseStore {
         pipeline: &str,
         key: &ShardKey,
         row: &ShardRow,
-        give_up: &[&'static str],
+        set: Vec<(&'static str, AttributeValue)>,
+        remove: Vec<&'static str>,
         limit: Duration,
     ) -> Result<(), ApiError> {
-        let mut set = vec![("revision", attribute(&row.revision)), ("state", attribute(&row.state))];
-        let mut remove = give_up.to_vec();
-        let mut put = |name, value: Option<AttributeValue>| match value {
-            Some(value) => set.push((name, value)),
-            None => remove.push(name),
-        };
-        put("checkpoint", row.checkpoint.as_ref().map(attribute));
-        put("last_change_at_ms", row.last_change_at_ms.as_ref().map(attribute));
-        put("halted_because", row.halted_because.as_ref().map(attribute));
-        put("latest_first", row.latest_first.as_ref().map(attribute));
-        put("gaps", (!row.gaps.is_empty()).then(|| attribute(&row.gaps)));
         let effect = Effect::Update { set, remove };
         let write = RowWrite { key: key.row_key(pipeline), effect, conditions: fenced(row) };
         self.write(write, limit).await.map(drop)
@@ -377,6 +382,22 @@ fn check(key: RowKey, condition: Clause) -> RowWrite {
 /// The stream row is still as the discoverer knows it, and so is who discovers.
 fn stream_unmoved(pipeline: &str, revision: u64) -> RowWrite {
     check(stream_key(pipeline), Clause::Equals("revision", attribute(&revision)))
+}
+
+/// What an owner's write says of the progress made: the attributes set and those removed.
+fn progress(row: &ShardRow) -> (Vec<(&'static str, AttributeValue)>, Vec<&'static str>) {
+    let mut set = vec![("revision", attribute(&row.revision)), ("state", attribute(&row.state))];
+    let mut remove = Vec::new();
+    let mut put = |name, value: Option<AttributeValue>| match value {
+        Some(value) => set.push((name, value)),
+        None => remove.push(name),
+    };
+    put("checkpoint", row.checkpoint.as_ref().map(attribute));
+    put("last_change_at_ms", row.last_change_at_ms.as_ref().map(attribute));
+    put("halted_because", row.halted_because.as_ref().map(attribute));
+    put("latest_first", row.latest_first.as_ref().map(attribute));
+    put("gaps", (!row.gaps.is_empty()).then(|| attribute(&row.gaps)));
+    (set, remove)
 }
 
 fn same_heartbeat(seen: &SessionRow) -> Vec<Clause> {

@@ -195,6 +195,7 @@ pub(super) fn fresh_row() -> ShardRow {
     ShardRow {
         owner: None,
         incarnation: None,
+        offered: false,
         epoch: 0,
         revision: 0,
         checkpoint: None,

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use super::held::Held;
+use super::order::Order;
 use super::pipeline::{Pipeline, READ_TIMEOUT};
 use super::shard::{ShardEnd, ShardTask};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::{FinishedRow, Gap, ShardKey, ShardRow, ShardState};
-use crate::machine::{MonoTime, timeout};
+use crate::machine::timeout;
 use crate::ops::repeats::Repeats;
 use crate::retry::Retry;
 use crate::stream::retention::Unread;
@@ -19,6 +20,7 @@ pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, now_ms: u64) -
     ShardRow {
         owner: None,
         incarnation: None,
+        offered: false,
         epoch: 0,
         revision: 0,
         checkpoint: None,
@@ -62,11 +64,11 @@ pub fn say_gaps(pipeline: &Pipeline, key: &ShardKey, gaps: &[Gap]) {
 /// Finishes the shard: every change of it is done. Tried until it succeeds, the lease is lost, or the worker must stop.
 pub async fn finish(task: &ShardTask, held: &mut Held) -> ShardEnd {
     let machine = &*task.shared.machine;
-    let mut children = children(task).await;
+    let mut children = children(task, held).await;
     let mut retry = Retry::new(Duration::from_millis(200), Duration::from_secs(5));
     let mut failures = Repeats::default();
     loop {
-        if must_stop(task, machine.now()) {
+        if task.order.borrow().is_over(machine.now()) {
             return release(task, held).await;
         }
         let Some(limit) = held.time_left(machine) else {
@@ -111,10 +113,6 @@ fn note(task: &ShardTask, failures: &mut Repeats, error: &ApiError) {
     }
 }
 
-fn must_stop(task: &ShardTask, now: MonoTime) -> bool {
-    task.stop.borrow().is_some_and(|until| now >= until)
-}
-
 enum Conflict {
     /// An earlier attempt took place and its answer was lost.
     Finished,
@@ -141,8 +139,9 @@ async fn after_conflict(held: &Held, children: &mut Vec<(ShardKey, ShardRow)>) -
     Ok(Conflict::KnownChildren)
 }
 
-/// The rows of the children known by now. That they cannot be listed never delays the shard's end: discovery adds them.
-async fn children(task: &ShardTask) -> Vec<(ShardKey, ShardRow)> {
+/// The rows of the children known by now, this worker's own to take. That they cannot be listed never delays the shard's
+/// end: discovery adds them.
+async fn children(task: &ShardTask, held: &Held) -> Vec<(ShardKey, ShardRow)> {
     let machine = &*task.shared.machine;
     task.shared.questions.turn(machine).await;
     let query = ListShards::ChildrenOf(task.key.shard.clone());
@@ -156,27 +155,40 @@ async fn children(task: &ShardTask) -> Vec<(ShardKey, ShardRow)> {
         None => return Vec::new(),
     };
     let now_ms = page.served_at_ms.unwrap_or_else(|| machine.wall_ms());
+    let is_stopping = matches!(*task.order.borrow(), Order::Stop { .. });
+    let heir = held.row.owner().filter(|_| !is_stopping);
+    let child_row = |shard| {
+        let mut row = late_shard_row(shard, true, now_ms);
+        if let Some(heir) = &heir {
+            row.offer_to(heir);
+        }
+        row
+    };
     page.shards
         .iter()
         // Emulators ignore the filter.
         .filter(|shard| shard.parent.as_ref() == Some(&task.key.shard))
         // Two writes a child, and DynamoDB takes 100 in a transaction.
         .take(40)
-        .map(|shard| (ShardKey::new(&task.key.label, &shard.id), late_shard_row(shard, true, now_ms)))
+        .map(|shard| (ShardKey::new(&task.key.label, &shard.id), child_row(shard)))
         .collect()
 }
 
-/// Gives the lease up with the progress made. Tried until the worker must stop; after that the lease goes with the
-/// session.
+/// Gives the lease up with the progress made: to its heir, if there is one. Tried until the worker must stop; after that
+/// the lease goes with the session.
 pub async fn release(task: &ShardTask, held: &mut Held) -> ShardEnd {
     let machine = &*task.shared.machine;
+    let heir = task.order.borrow().heir().cloned();
     let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(1));
     loop {
         if let Some(limit) = held.time_left(machine) {
             let row = held.next_revision();
-            match held.store.release(&held.pipeline, &held.key, &row, limit).await {
+            match held.store.release(&held.pipeline, &held.key, &row, heir.as_ref(), limit).await {
                 Ok(()) => {
                     task.pipeline.metrics.checkpoints.inc();
+                    if let Some(heir) = &heir {
+                        tracing::info!(pipeline = &*task.pipeline.name, shard = %task.key, to = heir.id, "the lease is handed over");
+                    }
                     return ShardEnd::Released;
                 }
                 Err(error) if error.kind == ErrorKind::ConditionFailed => {
@@ -189,10 +201,10 @@ pub async fn release(task: &ShardTask, held: &mut Held) -> ShardEnd {
     }
 }
 
-/// A release refused: its own earlier attempt may have taken place.
+/// A release refused: its own earlier attempt may have taken place, and whoever was offered the lease may have taken it.
 async fn after_lost_release(task: &ShardTask, held: &Held) -> ShardEnd {
     match task.shared.store.shard(&held.pipeline, &held.key).await {
-        Ok(Some(Ok(row))) if row.owner.is_none() && row.epoch == held.row.epoch => ShardEnd::Released,
+        Ok(Some(Ok(row))) if row.owner() != held.row.owner() => ShardEnd::Released,
         _ => ShardEnd::Lost,
     }
 }

@@ -8,6 +8,7 @@ mod coordinator;
 mod discovery;
 mod finish;
 mod held;
+mod order;
 mod pacer;
 pub mod pipeline;
 mod reading;

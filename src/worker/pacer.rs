@@ -1,5 +1,6 @@
 //! A pacer: calls that share a limit take turns, at least so far apart. The first goes at once.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,11 +11,18 @@ use crate::machine::{Machine, MonoTime, sleep_until};
 pub struct Pacer {
     apart: Duration,
     next: Mutex<MonoTime>,
+    sharers: AtomicU32,
 }
 
 impl Pacer {
+    /// Turns so far apart, of one process alone.
     pub fn new(apart: Duration) -> Self {
-        Pacer { apart, next: Mutex::new(MonoTime::default()) }
+        Pacer { apart, next: Mutex::new(MonoTime::default()), sharers: AtomicU32::new(1) }
+    }
+
+    /// So many processes share the limit: turns are that much further apart from here on.
+    pub fn shared_by(&self, processes: usize) {
+        self.sharers.store(u32::try_from(processes).unwrap_or(u32::MAX).max(1), Ordering::Release);
     }
 
     /// Waits for the next turn.
@@ -22,7 +30,7 @@ impl Pacer {
         let at = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
             let at = machine.now().max(*next);
-            *next = at + self.apart;
+            *next = at + self.apart * self.sharers.load(Ordering::Acquire);
             at
         };
         sleep_until(machine, at).await;

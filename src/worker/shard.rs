@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::finish;
 use super::held::Held;
+use super::order::Order;
 use super::pipeline::{Pipeline, Shared};
 use super::reading::{AT_REST, Event, Reading, Start};
 use crate::delivery::lanes::ShardSlot;
@@ -27,7 +28,7 @@ use crate::stream::arn::StreamArn;
 pub enum ShardEnd {
     /// The shard is finished and its children may be read.
     Finished,
-    /// The lease was given up.
+    /// The lease was given up, or handed over.
     Released,
     /// The lease belongs to another, or its row is gone.
     Lost,
@@ -45,8 +46,7 @@ pub struct ShardTask {
     pub deadline: watch::Receiver<MonoTime>,
     pub writer: WriterHandle,
     pub slot: ShardSlot,
-    /// Set once: drain, and be done by that moment.
-    pub stop: watch::Receiver<Option<MonoTime>>,
+    pub order: watch::Receiver<Order>,
     /// When reading last moved, on the machine's clock in milliseconds, or [`AT_REST`].
     pub touched_ms: Arc<AtomicU64>,
 }
@@ -58,7 +58,10 @@ enum Phase {
     /// Nothing more is read or sent until an operator helps.
     Halted,
     /// Nothing more is read; what is under way may be delivered until then.
-    Draining(MonoTime),
+    Draining {
+        until: MonoTime,
+        may_go_on: bool,
+    },
 }
 
 impl ShardTask {
@@ -150,7 +153,7 @@ impl Run {
             let wake = self.wake();
             tokio::select! {
                 biased;
-                changed = self.task.stop.changed() => if changed.is_err() { return ShardEnd::Released } else { self.drain() },
+                changed = self.task.order.changed() => if changed.is_err() { return ShardEnd::Released } else { self.obey() },
                 result = when(&mut self.saving) => {
                     self.saving = None;
                     if !self.saved(result) {
@@ -170,11 +173,13 @@ impl Run {
     fn start_reading(&mut self) {
         let task = &self.task;
         let row = &self.held.row;
-        let never_carried = row.checkpoint.is_none() && row.latest_first.is_none();
+        // What was submitted before a handover was called off is still under way: it is not read again.
+        let position = self.inlet.last_submitted().or_else(|| row.checkpoint.clone());
+        let never_carried = position.is_none() && row.latest_first.is_none();
         let start = Start {
             stream: task.stream.clone(),
             shard: task.key.shard.clone(),
-            checkpoint: row.checkpoint.clone(),
+            checkpoint: position,
             latest_from_ms: row.latest_from_ms,
             latest_first: row.latest_first.clone(),
             latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| never_carried),
@@ -211,21 +216,44 @@ impl Run {
                 self.saving = None;
                 Some(finish::finish(&self.task, &mut self.held).await)
             }
-            Phase::Draining(until) if self.inlet.is_empty() || self.inlet.is_halted() || now >= until => {
-                self.saving = None;
-                // What is left is the next owner's to send: with the lease, this worker gives up its lanes (P4).
-                self.inlet.close().await;
-                Some(finish::release(&self.task, &mut self.held).await)
+            Phase::Draining { until, may_go_on } => {
+                if self.inlet.is_empty() || !may_go_on && (self.inlet.is_halted() || now >= until) {
+                    self.saving = None;
+                    // What is left is the next owner's to send: with the lease, this worker gives up its lanes (P4).
+                    self.inlet.close().await;
+                    return Some(finish::release(&self.task, &mut self.held).await);
+                }
+                if now >= until {
+                    self.call_off();
+                }
+                None
             }
             _ => None,
         }
     }
 
-    fn drain(&mut self) {
-        if let Some(until) = *self.task.stop.borrow_and_update() {
-            (self.reading, self.waiting) = (None, None);
-            self.phase = Phase::Draining(until);
-        }
+    fn obey(&mut self) {
+        let order = self.task.order.borrow_and_update().clone();
+        let (until, may_go_on) = match order {
+            Order::Run => return,
+            // A shard at its end, or one that an operator must help, stays.
+            Order::HandOver { .. } if !matches!(self.phase, Phase::Reading) => return,
+            Order::HandOver { until, .. } => (until, true),
+            Order::Stop { until, .. } => (until, false),
+        };
+        (self.reading, self.waiting) = (None, None);
+        self.phase = Phase::Draining { until, may_go_on };
+    }
+
+    /// What is under way does not get delivered in time: reading goes on, or one blocked key would hold up the shard.
+    fn call_off(&mut self) {
+        tracing::info!(
+            pipeline = &*self.task.pipeline.name,
+            shard = %self.task.key,
+            "handing the lease over is called off: its changes under way are not delivered in time"
+        );
+        self.phase = Phase::Reading;
+        self.start_reading();
     }
 
     /// What reading came upon.
@@ -275,7 +303,7 @@ impl Run {
         self.held.halt(reason);
         (self.reading, self.waiting) = (None, None);
         self.checkpoint_due = self.task.shared.machine.now();
-        if !matches!(self.phase, Phase::Draining(_)) {
+        if !matches!(self.phase, Phase::Draining { may_go_on: false, .. }) {
             self.phase = Phase::Halted;
         }
     }
@@ -328,7 +356,7 @@ impl Run {
     fn wake(&self) -> Option<MonoTime> {
         let save = (self.saving.is_none() && self.held.is_dirty()).then_some(self.checkpoint_due);
         match self.phase {
-            Phase::Draining(until) => Some(save.map_or(until, |save| save.min(until))),
+            Phase::Draining { until, .. } => Some(save.map_or(until, |save| save.min(until))),
             _ => save,
         }
     }

@@ -36,10 +36,23 @@ pub struct Gap {
 pub struct Lease {
     /// `id/incarnation`.
     pub owner: Option<String>,
+    /// The owner has still to take it.
+    pub offered: bool,
     pub epoch: u64,
     pub revision: u64,
     pub checkpoint: Option<Seq>,
     pub gaps: Vec<Gap>,
+}
+
+/// A session's row after a write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    /// As in [`Lease::owner`].
+    pub owner: String,
+    pub counter: u64,
+    /// The tables whose pipelines it serves.
+    pub serves: Vec<String>,
+    pub draining: bool,
 }
 
 /// Where Kinesis put a record: its shard, and its sequence number there.
@@ -78,8 +91,8 @@ pub enum Event {
     Finished { shard: Shard, checkpoint: Option<Seq>, gaps: Vec<Gap> },
     /// Its finished row was deleted.
     Forgotten { shard: Shard },
-    /// A session row was written (`None`: deleted). The incarnation as in [`Lease::owner`].
-    Session { id: String, row: Option<(String, u64)> },
+    /// A session row was written (`None`: deleted).
+    Session { id: String, row: Option<Session> },
     /// A table's stream row was written.
     Stream { table: Arc<str>, initialized: bool, gaps: Vec<(String, String)> },
     /// Bytes of changes that the process holds, and may hold.
@@ -184,8 +197,9 @@ impl fmt::Display for Event {
             Event::Lease { shard, row: None } => write!(f, "lease      {} deleted", short(shard)),
             Event::Lease { shard, row: Some(row) } => write!(
                 f,
-                "lease      {} owner {} epoch {} revision {} checkpoint {}{}",
+                "lease      {} {} {} epoch {} revision {} checkpoint {}{}",
                 short(shard),
+                if row.offered { "offered to" } else { "owner" },
                 row.owner.as_deref().unwrap_or("none"),
                 row.epoch,
                 row.revision,
@@ -197,8 +211,13 @@ impl fmt::Display for Event {
             }
             Event::Forgotten { shard } => write!(f, "forgotten  {}", short(shard)),
             Event::Session { id, row: None } => write!(f, "session    {id} deleted"),
-            Event::Session { id, row: Some((incarnation, counter)) } => {
-                write!(f, "session    {id} {incarnation} counter {counter}")
+            Event::Session { id, row: Some(row) } => {
+                let draining = if row.draining { " draining" } else { "" };
+                write!(
+                    f,
+                    "session    {id} {} counter {} serves {:?}{draining}",
+                    row.owner, row.counter, row.serves
+                )
             }
             Event::Stream { table, initialized, gaps } => {
                 write!(f, "stream     {table} initialized {initialized} gaps {gaps:?}")

@@ -1,6 +1,6 @@
 //! The oracle itself: it accepts a good history and rejects bad ones, hand-made, one for each rule.
 
-use crate::history::{Entry, Event, Gap, Lease, Place};
+use crate::history::{Entry, Event, Gap, Lease, Place, Session};
 use crate::oracle::{Oracle, Rule, Violation};
 
 const PARENT: &str = "t:1#p";
@@ -37,11 +37,12 @@ fn stored(shard: &str, seq: u128, item: &str) -> Event {
 
 fn session(incarnation: &str) -> Event {
     let id = incarnation.split('/').next().unwrap_or_default().to_owned();
-    Event::Session { id, row: Some((incarnation.into(), 1)) }
+    let (owner, serves) = (incarnation.to_owned(), vec!["t".to_owned()]);
+    Event::Session { id, row: Some(Session { owner, counter: 1, serves, draining: false }) }
 }
 
 fn lease(owner: &str, epoch: u64, revision: u64, checkpoint: Option<u128>) -> Event {
-    let row = Lease { owner: Some(owner.into()), epoch, revision, checkpoint, gaps: vec![] };
+    let row = Lease { owner: Some(owner.into()), offered: false, epoch, revision, checkpoint, gaps: vec![] };
     Event::Lease { shard: PARENT.into(), row: Some(row) }
 }
 
@@ -125,6 +126,7 @@ fn what_retention_took_must_be_noted() {
     assert_eq!(after_begun(vec![trimmed()]), Some(Rule::Loss));
     let row = Lease {
         owner: Some("w/a".into()),
+        offered: false,
         epoch: 1,
         revision: 2,
         checkpoint: None,
@@ -139,7 +141,8 @@ fn what_retention_took_must_be_noted() {
 fn what_a_gap_gave_up_may_still_arrive() {
     let trimmed = Event::Trimmed { shard: PARENT.into(), through: 1 };
     let gaps = vec![Gap { from: None, to: Some(2) }];
-    let row = Lease { owner: Some("w/a".into()), epoch: 1, revision: 2, checkpoint: None, gaps };
+    let row =
+        Lease { owner: Some("w/a".into()), offered: false, epoch: 1, revision: 2, checkpoint: None, gaps };
     let noted = Event::Lease { shard: PARENT.into(), row: Some(row) };
     let late = || [stored(PARENT, 2, "i"), stored(PARENT, 1, "i")];
     assert_eq!(after_begun([trimmed.clone(), noted].into_iter().chain(late()).collect()), None);
@@ -190,9 +193,22 @@ fn two_owners_of_one_epoch_break_the_fence() {
     assert_eq!(after_begun(two), Some(Rule::Fencing));
 }
 
+/// What the oracle says when that process writes the lease of "w/a" as another's.
+fn taken_by(who: &str) -> Option<Rule> {
+    let mut oracle = Oracle::default();
+    let see =
+        |oracle: &mut Oracle, who: &str, event| oracle.see(&Entry { at_ms: 1_000, who: who.into(), event });
+    for event in begun() {
+        see(&mut oracle, "w/0", event).expect("a good beginning");
+    }
+    see(&mut oracle, "x/1", session("x/b")).expect("another joins");
+    see(&mut oracle, who, lease("x/b", 2, 2, None)).err().map(|violation| violation.rule)
+}
+
 #[test]
 fn taking_from_the_living_breaks_the_fence() {
-    assert_eq!(after_begun(vec![session("x/b"), lease("x/b", 2, 2, None)]), Some(Rule::Fencing));
+    assert_eq!(taken_by("x/1"), Some(Rule::Fencing));
+    assert_eq!(taken_by("w/0"), None, "the owner itself may hand it over");
 }
 
 #[test]
@@ -203,7 +219,7 @@ fn sending_without_a_session_breaks_the_fence() {
 
 #[test]
 fn sending_without_the_lease_breaks_the_fence() {
-    let row = Lease { owner: None, epoch: 1, revision: 2, checkpoint: None, gaps: vec![] };
+    let row = Lease { owner: None, offered: false, epoch: 1, revision: 2, checkpoint: None, gaps: vec![] };
     let released = Event::Lease { shard: PARENT.into(), row: Some(row) };
     assert_eq!(after_begun(vec![released, put(&[("k", 1)])]), Some(Rule::Fencing));
 }
@@ -292,4 +308,54 @@ fn not_settling_in_time_is_rejected() {
 fn a_panic_and_a_row_that_does_not_read_are_rejected() {
     assert_eq!(after_begun(vec![Event::Panicked("oh".into())]), Some(Rule::Panic));
     assert_eq!(after_begun(vec![Event::Unreadable("a row".into())]), Some(Rule::BadRow));
+}
+
+#[test]
+fn a_lease_given_to_one_who_does_not_serve_it_is_rejected() {
+    let owner = "x/b".to_owned();
+    let row = Session { owner, counter: 1, serves: vec!["other".into()], draining: false };
+    let joined = Event::Session { id: "x".into(), row: Some(row) };
+    assert_eq!(after_begun(vec![joined, lease("x/b", 2, 2, None)]), Some(Rule::Share));
+}
+
+#[test]
+fn a_lease_only_offered_is_not_to_be_sent_for() {
+    let row = |owner: &str, offered, epoch| {
+        let owner = Some(owner.to_owned());
+        let row = Lease { owner, offered, epoch, revision: epoch, checkpoint: None, gaps: vec![] };
+        Event::Lease { shard: PARENT.into(), row: Some(row) }
+    };
+    // By its own hand: the owner offers it to itself anew.
+    assert_eq!(after_begun(vec![row("w/a", true, 2), put(&[("k", 1)])]), Some(Rule::Fencing));
+    assert_eq!(
+        after_begun(vec![row("w/a", true, 2), row("w/a", false, 3), put(&[("k", 1)])]),
+        Some(Rule::Loss)
+    );
+}
+
+/// Two workers, one of which has both leases: what the oracle waits for, and what it says of a move once all is well.
+#[test]
+fn shares_must_be_even_and_then_stay() {
+    let see =
+        |oracle: &mut Oracle, who: &str, event| oracle.see(&Entry { at_ms: 1_000, who: who.into(), event });
+    let of = |shard: &str, owner: &str, epoch| {
+        let owner = Some(owner.to_owned());
+        let row = Lease { owner, offered: false, epoch, revision: epoch, checkpoint: None, gaps: vec![] };
+        Event::Lease { shard: shard.into(), row: Some(row) }
+    };
+    let mut oracle = Oracle::default();
+    for (who, id) in [("w/0", "w/a"), ("x/1", "x/b")] {
+        see(&mut oracle, who, Event::Process { runs: true, how: String::new() }).expect("a start");
+        see(&mut oracle, who, session(id)).expect("a session");
+    }
+    for shard in [PARENT, "t:1#other"] {
+        see(&mut oracle, "w/0", opened(shard, None)).expect("a shard");
+        see(&mut oracle, "w/0", of(shard, "w/a", 1)).expect("a lease");
+    }
+    assert!(oracle.unsettled().expect("uneven").contains("has 2 leases"));
+    see(&mut oracle, "w/0", of(PARENT, "x/b", 2)).expect("handed over by its owner");
+    assert_eq!(oracle.unsettled(), None);
+    oracle.at_rest = true;
+    let back = see(&mut oracle, "x/1", of(PARENT, "w/a", 3));
+    assert_eq!(back.err().map(|violation| violation.rule), Some(Rule::Share));
 }

@@ -4,11 +4,12 @@
 mod ending;
 mod inversions;
 mod leases;
+mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::history::{Entry, Event, Gap, Item, Lease, Seq, Shard, Who};
+use crate::history::{Entry, Event, Gap, Item, Lease, Seq, Session, Shard, Who};
 use inversions::Inversions;
 
 /// Which promise was broken, and how.
@@ -39,6 +40,8 @@ pub enum Rule {
     FalseGap,
     /// P2, P7: an inversion by Kinesis was not counted, or one was counted that never was.
     Inversions,
+    /// A lease was given to a worker that does not serve it, or moved although the leases were even.
+    Share,
     /// Not settled within the time allowed after the last fault.
     Liveness,
     /// A task panicked.
@@ -98,7 +101,7 @@ pub struct Oracle {
     /// Each item's last first delivery.
     items: BTreeMap<Item, Seq>,
     delivered: BTreeSet<(Arc<str>, Seq)>,
-    sessions: BTreeMap<String, String>,
+    sessions: BTreeMap<String, Session>,
     /// The session that each process wrote last.
     session_of: BTreeMap<Who, String>,
     /// Which process each session is of.
@@ -114,6 +117,8 @@ pub struct Oracle {
     /// Until when everything must be settled: since the last fault, and for how many shards gone before it.
     settle_by: Option<(u64, u64)>,
     pub settled: bool,
+    /// Everybody has a share, and nobody comes or goes.
+    pub at_rest: bool,
 }
 
 type Verdict = Result<(), Violation>;
@@ -290,12 +295,13 @@ impl Oracle {
                 return broken(Rule::LaneTwice, format!("{key} of {shard} twice in one call, at {seq}"));
             }
         }
-        let Some(me) = self.session_of.get(who).filter(|me| self.sessions.values().any(|one| one == *me))
+        let Some(me) =
+            self.session_of.get(who).filter(|me| self.sessions.values().any(|one| one.owner == **me))
         else {
             return broken(Rule::Fencing, format!("{who} sends records without a living session"));
         };
         let lease_of = |shard: &Shard| self.shards.get(shard).and_then(|state| state.lease.as_ref());
-        let is_mine = |lease: &Lease| lease.owner.as_ref() == Some(me);
+        let is_mine = |lease: &Lease| lease.owner.as_ref() == Some(me) && !lease.offered;
         match records.iter().find(|(shard, ..)| !lease_of(shard).is_some_and(is_mine)) {
             Some((shard, key, seq)) => {
                 let lease = lease_of(shard);

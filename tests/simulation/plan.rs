@@ -41,6 +41,8 @@ pub struct Plan {
     pub away: Option<Away>,
     /// Services that are down for everybody for a while.
     pub outages: Vec<Outage>,
+    /// Not every worker serves every pipeline.
+    pub mixed: bool,
     /// Nothing happens to the workers and their leases, so that every inversion is theirs to count.
     pub sheltered: bool,
 }
@@ -164,8 +166,20 @@ impl Plan {
             late_start: dice.chance(60),
             away: if !sheltered && dice.chance(80) { dice.pick(&[Away::Dead, Away::Asleep]) } else { None },
             outages,
+            mixed: dice.chance(300),
             sheltered,
         }
+    }
+
+    /// Whether the worker in this seat serves this pipeline. The first serves them all.
+    fn serves(&self, seat: usize, pipeline: usize) -> bool {
+        !self.mixed || seat == 0 || self.pipelines == 1 || pipeline != seat % self.pipelines
+    }
+
+    /// Which pipeline has this name.
+    pub fn pipeline_of(name: &str) -> usize {
+        let number = name.strip_prefix("table").and_then(|number| number.parse().ok());
+        number.unwrap_or_else(|| panic!("{name} is not the name of a pipeline of a plan"))
     }
 
     /// What happens next.
@@ -181,8 +195,8 @@ impl Plan {
         Happening::Write
     }
 
-    /// The workers' configuration, as a user writes it.
-    pub fn config(&self) -> Arc<str> {
+    /// The configuration of the worker in this seat, as a user writes it.
+    pub fn config(&self, seat: usize) -> Arc<str> {
         let Settings { latest, heartbeat_s, checkpoint_s, max_in_flight, partition_key, .. } = self.settings;
         let start = if latest { "latest" } else { "trim_horizon" };
         let failover_s = heartbeat_s * 5;
@@ -190,7 +204,7 @@ impl Plan {
             "[worker]\nid = \"w\"\n[lease_table]\nheartbeat_interval = \"{heartbeat_s}s\"\n\
              failover_time = \"{failover_s}s\"\ncheckpoint_interval = \"{checkpoint_s}s\"\n"
         );
-        for n in 0..self.pipelines {
+        for n in (0..self.pipelines).filter(|pipeline| self.serves(seat, *pipeline)) {
             // Writing into a String cannot fail.
             let _ = write!(
                 text,

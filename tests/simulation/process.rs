@@ -17,6 +17,7 @@ use crate::dice::Dice;
 use crate::faults::Service;
 use crate::history::{Event, Who};
 use crate::machine::{Life, SimMachine, State};
+use crate::plan::Plan;
 use crate::world::kinesis::SimSink;
 use crate::world::lease_table::SimLeaseTable;
 use crate::world::source::{SimSource, key_schema};
@@ -110,7 +111,8 @@ fn worker(world: &Arc<World>, who: &Who, start: &Start, machine: Arc<dyn Machine
     let metrics = Metrics::new();
     let limit = usize::try_from(start.memory_limit_bytes).expect("a limit in bounds");
     let budget = Budget::new(limit);
-    let pipeline = |(index, settings): (usize, &ddb_kinesis_bridge::config::Pipeline)| {
+    let pipeline = |settings: &ddb_kinesis_bridge::config::Pipeline| {
+        let index = Plan::pipeline_of(&settings.name);
         let (table_arn, sink_arn) = {
             let state = world.lock();
             (state.tables[index].arn(), state.sinks[index].arn())
@@ -121,7 +123,7 @@ fn worker(world: &Arc<World>, who: &Who, start: &Start, machine: Arc<dyn Machine
         let part = budget.part(limit / config.pipelines.len());
         Arc::new(Pipeline::new(settings.clone(), ends, source, sink, &metrics, part))
     };
-    let pipelines: Vec<Arc<Pipeline>> = config.pipelines.iter().enumerate().map(pipeline).collect();
+    let pipelines: Vec<Arc<Pipeline>> = config.pipelines.iter().map(pipeline).collect();
     let timing = SessionTiming {
         heartbeat_interval: config.lease_table.heartbeat_interval,
         failover_time: config.lease_table.failover_time,

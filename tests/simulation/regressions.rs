@@ -11,7 +11,7 @@ use crate::scenario::{run, run_plan};
 /// A day without faults for one worker and one pipeline, on which things are written and shards rotate.
 fn calm(seed: u64) -> Plan {
     let mut plan = Plan::draw(seed);
-    (plan.workers, plan.pipelines, plan.sheltered) = (1, 1, false);
+    (plan.workers, plan.pipelines, plan.sheltered, plan.mixed) = (1, 1, false, false);
     (plan.foulest, plan.weather) = (0, BTreeMap::new());
     (plan.settings.latest, plan.settings.checkpoint_s, plan.settings.heartbeat_s) = (false, 5, 2);
     (plan.late_start, plan.away, plan.outages, plan.ambush) = (false, None, vec![], 0);

@@ -222,7 +222,7 @@ impl<'p> Scenario<'p> {
             rate: u32::try_from(self.dice.between(self.plan.clocks.0, self.plan.clocks.1)).unwrap_or(1_000),
             wall_off_ms: self.plan.wall_off_ms,
             memory_limit_bytes: self.plan.settings.memory_limit_mib << 20,
-            config: self.plan.config(),
+            config: self.plan.config(seat),
         };
         self.started += 1;
         self.seats[seat].process = Some(Process::start(&self.world, &start));
@@ -334,7 +334,19 @@ impl<'p> Scenario<'p> {
             }
         }
         self.world.lock().happened(Event::Settled);
-        self.oracle.lost()
+        self.oracle.lost()?;
+        self.rest().await
+    }
+
+    /// Nobody comes or goes: for a while no lease moves.
+    async fn rest(&mut self) -> Result<(), Violation> {
+        let will_start = self.seats[0].process.as_ref().is_none_or(Process::has_ended);
+        if !will_start && !self.oracle.is_anybody_on_the_move() {
+            self.oracle.at_rest = true;
+            self.pass(15_000).await?;
+            self.oracle.at_rest = false;
+        }
+        Ok(())
     }
 
     /// Everybody is told to stop; then no lease has an owner and no session is left.

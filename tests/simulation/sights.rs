@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Entry, Event, Shard, Who};
+use crate::history::{Entry, Event, Lease, Session, Shard, Who};
 
 /// Something that a run can come upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +34,16 @@ pub enum Sight {
     ZombieWoken,
     /// A lease changed hands because its owner's session was declared dead.
     TakenFromTheDead,
+    /// A lease went from one who lives to another, who took it.
+    HandedOver,
+    /// Whoever was offered a lease lives and has not taken it; another did.
+    OfferLapsed,
+    /// Whoever was offered a lease was declared dead first.
+    OfferToTheDead,
     /// A take took place, and the taker did not learn of it.
     TakeAnswerLost,
+    /// Two living workers serve different pipelines.
+    MixedFleet,
     /// Two processes of one id at a time.
     Rival,
     CutFromSource,
@@ -58,7 +66,7 @@ pub enum Sight {
 }
 
 /// All of them.
-pub const ALL: [Sight; 32] = [
+pub const ALL: [Sight; 36] = [
     Sight::Rejected,
     Sight::Throttled,
     Sight::AnswerLost,
@@ -77,7 +85,11 @@ pub const ALL: [Sight; 32] = [
     Sight::RequestOutlivesSender,
     Sight::ZombieWoken,
     Sight::TakenFromTheDead,
+    Sight::HandedOver,
+    Sight::OfferLapsed,
+    Sight::OfferToTheDead,
     Sight::TakeAnswerLost,
+    Sight::MixedFleet,
     Sight::Rival,
     Sight::CutFromSource,
     Sight::CutFromSink,
@@ -109,6 +121,10 @@ struct Lookout {
     zombies: BTreeSet<Who>,
     /// Each shard's owner.
     owners: BTreeMap<Shard, String>,
+    /// Leases whose owners have still to take them.
+    offered: BTreeSet<Shard>,
+    /// What each worker serves.
+    serves: BTreeMap<String, Vec<String>>,
     /// The rotations on the way to each shard since the last process ended, and when that was.
     generations: BTreeMap<Shard, u32>,
     all_away_since_ms: u64,
@@ -157,14 +173,7 @@ impl Lookout {
             Event::Note(note) => self.note(entry, note),
             Event::Opened { shard, parent } => self.opened(shard, parent.as_ref()),
             Event::Lease { shard, row } => {
-                let owner = row.as_ref().and_then(|row| row.owner.clone());
-                let before = match &owner {
-                    Some(owner) => self.owners.insert(shard.clone(), owner.clone()),
-                    None => self.owners.remove(shard),
-                };
-                let is_taken = owner.is_some() && owner != before;
-                self.took = is_taken.then(|| who.clone());
-                self.see(Sight::TakenFromTheDead, is_taken && before.is_some());
+                self.lease(who, shard, row.as_ref());
                 self.see(Sight::GapNoted, row.as_ref().is_some_and(|row| !row.gaps.is_empty()));
             }
             Event::Stored { inverted, .. } => self.see(Sight::Inverted, *inverted),
@@ -174,6 +183,27 @@ impl Lookout {
             }
             _ => {}
         }
+    }
+
+    fn lease(&mut self, who: &Who, shard: &Shard, row: Option<&Lease>) {
+        let owner = row.and_then(|row| row.owner.clone());
+        let before = match &owner {
+            Some(owner) => self.owners.insert(shard.clone(), owner.clone()),
+            None => self.owners.remove(shard),
+        };
+        let was_offered = self.offered.remove(shard);
+        if row.is_some_and(|row| row.offered) {
+            self.offered.insert(shard.clone());
+            return;
+        }
+        let is_new = owner.is_some() && owner != before;
+        self.took = (is_new || was_offered).then(|| who.clone());
+        let lived =
+            before.as_ref().is_some_and(|before| self.sessions.values().any(|(_, one)| one == before));
+        self.see(Sight::TakenFromTheDead, is_new && before.is_some() && !lived);
+        self.see(Sight::HandedOver, was_offered && !is_new);
+        self.see(Sight::OfferLapsed, was_offered && is_new && lived);
+        self.see(Sight::OfferToTheDead, was_offered && is_new && !lived);
     }
 
     fn call(&mut self, entry: &Entry, (api, what): (&str, &str), took_ms: u64, outcome: &str) {
@@ -222,8 +252,14 @@ impl Lookout {
         self.see(Sight::ClocksApart, apart);
     }
 
-    fn session(&mut self, who: &Who, id: &str, row: Option<&(String, u64)>) {
-        let now = row.map(|(incarnation, _)| (who.clone(), incarnation.clone()));
+    fn session(&mut self, who: &Who, id: &str, row: Option<&Session>) {
+        let now = row.map(|row| (who.clone(), row.owner.clone()));
+        match row {
+            Some(row) => self.serves.insert(id.to_owned(), row.serves.clone()),
+            None => self.serves.remove(id),
+        };
+        let is_mixed = self.serves.values().any(|serves| Some(serves) != self.serves.values().next());
+        self.see(Sight::MixedFleet, is_mixed);
         let before = match &now {
             Some(now) => self.sessions.insert(id.to_owned(), now.clone()),
             None => self.sessions.remove(id),

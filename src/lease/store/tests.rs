@@ -83,6 +83,7 @@ fn session(incarnation: &str, counter: u64) -> SessionRow {
         load: 0,
         pipelines: vec![PIPELINE.into()],
         draining: false,
+        discovers: 0,
         ownership_version: 0,
     }
 }
@@ -266,7 +267,7 @@ async fn progress_is_stored_whole_and_what_is_over_goes() {
     let stored = stage.table.row(&shard_key("s").row_key(PIPELINE)).expect("there");
     assert!(!stored.contains_key("gaps"), "{stored:?}");
     let released = ShardRow { revision: 7, ..without_gaps.clone() };
-    let release = stage.store.release(PIPELINE, &shard_key("s"), &released, LIMIT).await;
+    let release = stage.store.release(PIPELINE, &shard_key("s"), &released, None, LIMIT).await;
     assert_eq!(kind(release), Ok(()));
     let free = ShardRow { owner: None, incarnation: None, ..released };
     assert_eq!(stage.shard("s").await, Some(free));
@@ -286,7 +287,7 @@ async fn writes_of_another_owner_another_epoch_or_an_earlier_revision_are_refuse
         ShardRow { revision: 5, ..next.clone() },
     ] {
         assert_eq!(stage.save("s", &stale).await, REFUSED);
-        assert_eq!(kind(stage.store.release(PIPELINE, &shard_key("s"), &stale, LIMIT).await), REFUSED);
+        assert_eq!(kind(stage.store.release(PIPELINE, &shard_key("s"), &stale, None, LIMIT).await), REFUSED);
         assert_eq!(stage.finish("s", &stale, &[]).await, REFUSED);
     }
     assert_eq!((stage.shard("s").await, stage.is_finished("s").await), (Some(next), false));

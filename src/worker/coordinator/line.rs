@@ -55,6 +55,11 @@ impl Line {
         }
     }
 
+    /// Whether this worker lists the pipeline's streams.
+    pub(super) fn discovers(&self) -> bool {
+        self.discovery.as_ref().is_some_and(|task| !task.is_finished())
+    }
+
     /// The stream row of a pipeline that starts for the first time, its discovery owned by `me`.
     pub(super) fn first_row(&self, me: &Owner) -> StreamRow {
         StreamRow {

@@ -1,6 +1,8 @@
-//! The coordinator of one tenure: each round it looks at the sessions, and when something moved at the leases, takes what
-//! is free, starts a task for each lease taken, and watches over those that run.
+//! The coordinator of one tenure: each round it looks at the sessions, and when something moved at the leases, takes its
+//! part of what is free, starts a task for each lease taken, hands over what is more than its share, and watches over
+//! those that run.
 
+mod giving;
 mod line;
 mod taking;
 
@@ -11,12 +13,14 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use super::order::Order;
 use super::pipeline::Shared;
 use super::shard::ShardEnd;
 use super::{Worker, stopped, task};
 use crate::error::{ApiError, ErrorKind};
+use crate::lease::awaited::{Awaited, Lease};
 use crate::lease::liveness::Liveness;
-use crate::lease::row::{BadRow, Owner, SessionRow, ShardKey, StreamRow};
+use crate::lease::row::{BadRow, Owner, SessionRow, StreamRow};
 use crate::lease::session::{Figures, Session};
 use crate::lease::store::{Sessions, ShardEntry};
 use crate::machine::{MonoTime, Task, timeout};
@@ -29,6 +33,8 @@ const ROUND: Duration = Duration::from_millis(500);
 const FULL_LOOK: Duration = Duration::from_secs(30);
 /// A reading that has not moved for so long is started anew.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// How long a worker may take at least to pick up a lease that it is offered; else two heartbeats.
+const PICK_UP_TIME: Duration = Duration::from_secs(2);
 /// Takes under way at a time.
 const TAKES_AT_A_TIME: usize = 16;
 
@@ -51,13 +57,16 @@ pub struct Tenure {
     _heart_task: Task,
     shutdown_timeout: Duration,
     pipelines: Vec<Line>,
-    running: BTreeMap<(usize, ShardKey), Running>,
+    running: BTreeMap<Lease, Running>,
     liveness: Liveness,
-    /// Who lived at the last look, and their ownership versions.
-    membership: Vec<(Owner, u64)>,
+    /// Who lived at the last look, in the order of their ids.
+    membership: Vec<(Owner, SessionRow)>,
+    awaited: Awaited,
     look_at: MonoTime,
     /// Told when there is a reason to look at the leases at once.
     wake: Arc<Notify>,
+    /// What is found free next may be this worker's own doing: others, if it is theirs to take, must be told.
+    is_news: bool,
     next_slot: u64,
     failures: Repeats,
 }
@@ -65,7 +74,9 @@ pub struct Tenure {
 /// A shard's task under way.
 struct Running {
     task: Task,
-    stop: watch::Sender<Option<MonoTime>>,
+    order: watch::Sender<Order>,
+    /// Not handed over before this moment: the last try was called off.
+    stays_until: MonoTime,
     touched_ms: Arc<AtomicU64>,
     end: watch::Receiver<Option<ShardEnd>>,
 }
@@ -98,8 +109,10 @@ impl Tenure {
             running: BTreeMap::new(),
             liveness: Liveness::new(worker.settings.timing.failover_time),
             membership: Vec::new(),
+            awaited: Awaited::new(PICK_UP_TIME.max(worker.settings.timing.heartbeat_interval * 2)),
             look_at: MonoTime::default(),
             wake: Arc::default(),
+            is_news: false,
             next_slot: 0,
             failures: Repeats::default(),
             shared,
@@ -123,11 +136,19 @@ impl Tenure {
                 biased;
                 () = stopped(shutdown) => return self.drain().await,
                 _ = heart.changed() => return self.lost(),
-                woken = timeout(&*machine, ROUND, wake.notified()) => if woken.is_some() {
+                woken = timeout(&*machine, self.pause(), wake.notified()) => if woken.is_some() {
                     self.look_at = MonoTime::default();
+                    self.is_news = true;
                 },
             }
         }
+    }
+
+    /// Until the next round: sooner where somebody's death will show sooner.
+    fn pause(&self) -> Duration {
+        let now = self.shared.machine.now();
+        let until_due = self.liveness.next_due().filter(|due| *due > now).map(|due| due.since(now));
+        until_due.map_or(ROUND, |until| until.min(ROUND))
     }
 
     fn lost(&self) -> TenureEnd {
@@ -159,11 +180,15 @@ impl Tenure {
     fn watch_over(&mut self) {
         let now_ms = self.shared.machine.now().as_millis();
         let stuck_ms = u64::try_from(STUCK_AFTER.as_millis()).unwrap_or(u64::MAX);
-        let mut over = Vec::new();
+        let (mut over, mut gave) = (Vec::new(), false);
         for (key, running) in &self.running {
             if running.task.is_finished() {
-                if running.end.borrow().is_none() {
-                    tracing::error!(shard = %key.1, "the shard's task failed unexpectedly; it is started anew");
+                match *running.end.borrow() {
+                    Some(ShardEnd::Released) => gave = true,
+                    Some(ShardEnd::Finished | ShardEnd::Lost) => {}
+                    None => {
+                        tracing::error!(shard = %key.1, "the shard's task failed unexpectedly; it is started anew");
+                    }
                 }
                 over.push(key.clone());
             } else if now_ms.saturating_sub(running.touched_ms.load(Ordering::Acquire)) > stuck_ms {
@@ -181,23 +206,36 @@ impl Tenure {
             }
         }
         self.look_at = MonoTime::default();
-        self.ownership_changed();
+        self.count_leases();
+        if gave {
+            self.figures.ownership_changed();
+        }
     }
 
-    fn ownership_changed(&self) {
+    fn count_leases(&self) {
         self.figures.load.store(self.running.len() as u64, Ordering::Release);
-        self.figures.ownership_changed();
         for (index, line) in self.pipelines.iter().enumerate() {
             let owned = self.running.keys().filter(|(of, _)| *of == index).count();
             line.pipeline.metrics.leases_owned.set(i64::try_from(owned).unwrap_or(i64::MAX));
         }
     }
 
-    /// Leases before sessions: whoever owns a lease read now has a session in what is read after it, or is dead.
+    /// Looks at the sessions, and at the leases when it is time. Somebody's coming, going or giving is reason to look at
+    /// the leases at once.
     async fn look(&mut self) -> Result<(), ApiError> {
+        let is_time = self.shared.machine.now() >= self.look_at;
+        if self.look_once(is_time).await? && !is_time {
+            self.look_once(true).await?;
+        }
+        Ok(())
+    }
+
+    /// Leases before sessions: whoever owns a lease read now has a session in what is read after it, or is dead. True when
+    /// the leases are to be looked at again.
+    async fn look_once(&mut self, with_leases: bool) -> Result<bool, ApiError> {
         let machine = Arc::clone(&self.shared.machine);
         let began = machine.now();
-        let rows = if began >= self.look_at { Some(self.read_rows().await?) } else { None };
+        let rows = if with_leases { Some(self.read_rows().await?) } else { None };
         let sent = machine.now();
         let Sessions { rows: mut sessions, unreadable } = self.shared.store.sessions().await?;
         let dead = self.liveness.observe(sent, machine.now(), &sessions);
@@ -206,27 +244,38 @@ impl Tenure {
                 sessions.retain(|(other, _)| other != id);
             }
         }
-        let membership: Vec<(Owner, u64)> =
-            sessions.iter().map(|(id, row)| (owner(id, row), row.ownership_version)).collect();
-        let others_moved = others(&self.me, &membership) != others(&self.me, &self.membership);
+        let membership: Vec<(Owner, SessionRow)> =
+            sessions.into_iter().map(|(id, row)| (owner(id, &row), row)).collect();
+        let others_moved = !others(&self.me, &membership).eq(others(&self.me, &self.membership));
         self.membership = membership;
+        self.share_sweeps();
         if let Some(rows) = rows {
             self.look_at = began + FULL_LOOK;
             self.act(rows, &unreadable).await?;
         }
-        if others_moved || !dead.is_empty() {
+        let again = others_moved || !dead.is_empty();
+        if again {
             self.look_at = MonoTime::default();
         }
-        Ok(())
+        Ok(again)
+    }
+
+    /// All who list streams share the calls that one account has.
+    fn share_sweeps(&self) {
+        let discovers = self.pipelines.iter().filter(|line| line.discovers()).count() as u64;
+        self.figures.discovers.store(discovers, Ordering::Release);
+        let others = others(&self.me, &self.membership).filter(|other| other.lists).count();
+        self.shared.sweeps.shared_by(others + 1);
     }
 
     async fn read_rows(&self) -> Result<Vec<Rows>, ApiError> {
-        let mut all = Vec::new();
-        for line in &self.pipelines {
-            let stream = self.shared.store.stream_row(&line.pipeline.name).await?;
-            all.push((stream, self.shared.store.shards(&line.pipeline.name).await?));
-        }
-        Ok(all)
+        let store = &self.shared.store;
+        let reads = self.pipelines.iter().map(|line| async move {
+            // The stream row first: it says which of the shards may be read.
+            let stream = store.stream_row(&line.pipeline.name).await?;
+            Ok((stream, store.shards(&line.pipeline.name).await?))
+        });
+        futures_util::future::try_join_all(reads).await
     }
 
     /// Declares a session dead that stood still. False when it is not so: it moved after all, or another worker was
@@ -245,45 +294,28 @@ impl Tenure {
             Err(error) => Err(error),
         }
     }
-
-    /// Stops reading, lets what is under way be delivered, stores checkpoints, gives the leases up, ends the session.
-    async fn drain(mut self) -> TenureEnd {
-        let machine = Arc::clone(&self.shared.machine);
-        let began = machine.now();
-        let until = began + self.shutdown_timeout;
-        // The last fifth is for checkpoints and releases.
-        let deliver_until = began + self.shutdown_timeout * 4 / 5;
-        tracing::info!(shards = self.running.len(), "draining");
-        self.figures.draining.store(true, Ordering::Release);
-        for line in &mut self.pipelines {
-            line.discovery = None;
-        }
-        for running in self.running.values() {
-            running.stop.send_replace(Some(deliver_until));
-        }
-        while !self.running.values().all(|running| running.task.is_finished()) && machine.now() < until {
-            let left = until.since(machine.now());
-            timeout(&*machine, left.min(Duration::from_millis(100)), self.wake.notified()).await;
-        }
-        let left = self.running.values().filter(|running| !running.task.is_finished()).count();
-        if left > 0 {
-            tracing::warn!(shards = left, "the time to shut down is over; these leases go with the session");
-        }
-        self.running.clear();
-        let end = self.shared.store.end_session(&self.me);
-        let limit = until.since(machine.now()).max(Duration::from_secs(1));
-        match timeout(&*machine, limit, end).await {
-            Some(Ok(())) => tracing::info!("the session is over"),
-            Some(Err(error)) => tracing::warn!("end the session: {error}"),
-            None => tracing::warn!("end the session: no answer in time"),
-        }
-        TenureEnd::Stopped
-    }
-}
-fn owner(id: &str, row: &SessionRow) -> Owner {
-    Owner { id: id.to_owned(), incarnation: row.incarnation.clone() }
 }
 
-fn others<'a>(me: &Owner, membership: &'a [(Owner, u64)]) -> Vec<&'a (Owner, u64)> {
-    membership.iter().filter(|(owner, _)| owner != me).collect()
+fn owner(id: String, row: &SessionRow) -> Owner {
+    Owner { id, incarnation: row.incarnation.clone() }
+}
+
+/// Another worker, as far as it is a reason to look at the leases.
+#[derive(Debug, PartialEq)]
+struct Other<'a> {
+    owner: &'a Owner,
+    serves: &'a [String],
+    draining: bool,
+    lists: bool,
+    ownership_version: u64,
+}
+
+fn others<'a>(me: &'a Owner, membership: &'a [(Owner, SessionRow)]) -> impl Iterator<Item = Other<'a>> {
+    membership.iter().filter(move |(owner, _)| owner != me).map(|(owner, row)| Other {
+        owner,
+        serves: &row.pipelines,
+        draining: row.draining,
+        lists: row.discovers > 0,
+        ownership_version: row.ownership_version,
+    })
 }

@@ -1,5 +1,5 @@
-//! Taking: what a look at the leases leads to. Discovery is claimed and leases are taken, from nobody and from the dead,
-//! and a task is started for each.
+//! Taking: what a look at the leases leads to. Discovery is claimed, leases are taken by plan, from nobody and from the
+//! dead, and a task is started for each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,35 +8,53 @@ use std::sync::atomic::AtomicU64;
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
-use super::{Rows, Running, TAKES_AT_A_TIME, Tenure};
+use super::{ROUND, Rows, Running, TAKES_AT_A_TIME, Tenure};
 use crate::error::{ApiError, ErrorKind};
-use crate::lease::plan::{Candidate, Parents, candidates};
+use crate::lease::plan::{Candidate, Parents};
 use crate::lease::row::{BadRow, Owner, ShardKey, ShardRow, StreamRow};
 use crate::lease::store::ShardEntry;
 use crate::machine::MonoTime;
 use crate::worker::discovery::Discovery;
+use crate::worker::order::Order;
 use crate::worker::shard::ShardTask;
 use crate::worker::task;
 
+/// The pipelines' rows; no stream row where the pipeline is not to be served just now.
+pub(super) type View = Vec<(Option<StreamRow>, Vec<ShardEntry>)>;
+
 impl Tenure {
     pub(super) async fn act(&mut self, rows: Vec<Rows>, unreadable: &[String]) -> Result<(), ApiError> {
-        let mut living: BTreeSet<Owner> = self.membership.iter().map(|(owner, _)| owner.clone()).collect();
-        living.extend(owners(&rows).filter(|owner| unreadable.contains(&owner.id)));
+        let living = self.living(&rows, unreadable);
         if !living.contains(&self.me) {
             return Ok(());
         }
-        let mut took = false;
+        let mut view: View = Vec::new();
         for (index, (stream, shards)) in rows.into_iter().enumerate() {
-            let Some(stream) = self.own_discovery(index, stream, &living).await? else { continue };
-            self.say_bad_rows(index, &shards);
-            let running = |key: &ShardKey| self.running.contains_key(&(index, key.clone()));
-            let wanted = candidates(&self.me, &living, &running, &stream, &shards);
-            took |= self.take(index, wanted).await?;
+            let stream = self.own_discovery(index, stream, &living).await?;
+            if stream.is_some() {
+                self.say_bad_rows(index, &shards);
+            }
+            view.push((stream, shards));
         }
-        if took {
-            self.ownership_changed();
+        let plan = self.plan(&living, &view);
+        let now = self.shared.machine.now();
+        self.awaited.observe(now, &plan.waiting);
+        if let Some(due) = self.awaited.next_due() {
+            // What is overdue already was planned for, or must not be looked at without a pause.
+            self.look_at = self.look_at.min(due.max(now + ROUND));
         }
-        Ok(())
+        if std::mem::take(&mut self.is_news) && plan.waiting.iter().any(|one| one.offered_to.is_none()) {
+            self.figures.ownership_changed();
+        }
+        self.give(plan.gives);
+        self.take(plan.takes).await
+    }
+
+    /// Everyone who lives, for all that is known: whose session does not read cannot be judged.
+    pub(super) fn living(&self, rows: &[Rows], unreadable: &[String]) -> BTreeSet<Owner> {
+        let mut living: BTreeSet<Owner> = self.membership.iter().map(|(owner, _)| owner.clone()).collect();
+        living.extend(owners(rows).filter(|owner| unreadable.contains(&owner.id)));
+        living
     }
 
     /// Claims a pipeline's discovery from nobody or the dead. Gives the stream row when the pipeline is to be served.
@@ -70,14 +88,16 @@ impl Tenure {
                 };
             }
         };
-        if let Err(other) = line.pipeline.recognise(&row) {
+        let recognised = line.pipeline.recognise(&row);
+        self.figures.serves(&name, recognised.is_ok());
+        if let Err(other) = recognised {
             line.say_bad(now, &other);
             return Ok(None);
         }
-        let is_running = line.discovery.as_ref().is_some_and(|task| !task.is_finished());
+        let drains = |owner: &Owner| self.membership.iter().any(|(one, row)| one == owner && row.draining);
         let is_held = match &row.discovery_owner {
-            Some(owner) if *owner == self.me => is_running,
-            Some(owner) => living.contains(owner),
+            Some(owner) if *owner == self.me => line.discovers(),
+            Some(owner) => living.contains(owner) && !drains(owner),
             None => false,
         };
         if is_held {
@@ -122,11 +142,11 @@ impl Tenure {
         }
     }
 
-    /// Takes leases; true when at least one was taken.
-    async fn take(&mut self, index: usize, wanted: Vec<Candidate>) -> Result<bool, ApiError> {
-        let Some(line) = self.pipelines.get(index) else { return Ok(false) };
-        let (store, name, me) = (&self.shared.store, &line.pipeline.name, &self.me);
-        let takes = wanted.into_iter().map(|candidate| async move {
+    async fn take(&mut self, wanted: Vec<(usize, Candidate)>) -> Result<(), ApiError> {
+        let (store, me, lines) = (&self.shared.store, &self.me, &self.pipelines);
+        let takes = wanted.into_iter().map(|(index, candidate)| async move {
+            let Some(line) = lines.get(index) else { return Ok(None) };
+            let name = &line.pipeline.name;
             if let Parents::Ask(parents) = &candidate.parents {
                 for parent in parents {
                     if !store.is_finished(name, &ShardKey::new(&candidate.key.label, parent)).await? {
@@ -135,34 +155,35 @@ impl Tenure {
                 }
             }
             match store.take(name, &candidate.key, &candidate.row, me).await {
-                Ok(row) => Ok(Some((candidate.key, row))),
+                Ok(row) => Ok(Some((index, candidate.key, row))),
                 Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(None),
                 Err(error) => Err(error),
             }
         });
-        let results: Vec<Result<Option<(ShardKey, ShardRow)>, ApiError>> =
+        let results: Vec<Result<Option<(usize, ShardKey, ShardRow)>, ApiError>> =
             stream::iter(takes).buffer_unordered(TAKES_AT_A_TIME).collect().await;
-        let (mut took, mut failed) = (false, None);
+        let mut failed = None;
         for result in results {
             match result {
-                Ok(Some((key, row))) => took |= self.start_shard(index, key, row),
+                Ok(Some((index, key, row))) => self.start_shard(index, key, row),
                 Ok(None) => {}
                 Err(error) => failed = Some(error),
             }
         }
+        self.count_leases();
         if failed.is_some() {
             self.look_at = MonoTime::default();
         }
-        failed.map_or(Ok(took), Err)
+        failed.map_or(Ok(()), Err)
     }
 
-    fn start_shard(&mut self, index: usize, key: ShardKey, row: ShardRow) -> bool {
-        let Some(line) = self.pipelines.get(index) else { return false };
+    fn start_shard(&mut self, index: usize, key: ShardKey, row: ShardRow) {
+        let Some(line) = self.pipelines.get(index) else { return };
         let stream = match line.pipeline.stream_arn(&key.label) {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::error!(pipeline = &*line.pipeline.name, "{error}");
-                return false;
+                return;
             }
         };
         tracing::info!(
@@ -172,7 +193,7 @@ impl Tenure {
             checkpoint = row.checkpoint.as_ref().map_or("none", |checkpoint| checkpoint.as_str()),
             "the lease is taken"
         );
-        let (stop, stop_receiver) = watch::channel(None);
+        let (order, order_receiver) = watch::channel(Order::Run);
         let (end_sender, end) = watch::channel(None);
         let touched_ms = Arc::new(AtomicU64::new(self.shared.machine.now().as_millis()));
         let shard = ShardTask {
@@ -184,7 +205,7 @@ impl Tenure {
             deadline: self.deadline.clone(),
             writer: line.writer.clone(),
             slot: self.next_slot,
-            stop: stop_receiver,
+            order: order_receiver,
             touched_ms: Arc::clone(&touched_ms),
         };
         self.next_slot += 1;
@@ -194,8 +215,8 @@ impl Tenure {
             end_sender.send_replace(Some(ended));
             wake.notify_one();
         }));
-        self.running.insert((index, key), Running { task, stop, touched_ms, end });
-        true
+        let stays_until = MonoTime::default();
+        self.running.insert((index, key), Running { task, order, stays_until, touched_ms, end });
     }
 }
 

@@ -57,21 +57,16 @@ impl Oracle {
 
     /// What is still to happen before everything is delivered and every open shard has a living owner.
     pub fn unsettled(&mut self) -> Option<String> {
-        let living: BTreeSet<String> = self
-            .session_of
-            .iter()
-            .filter(|(who, one)| {
-                self.running.contains(*who) && self.sessions.values().any(|living| living == *one)
-            })
-            .map(|(_, one)| one.clone())
-            .collect();
+        let living: BTreeSet<String> = self.living().into_keys().map(str::to_owned).collect();
         let names: Vec<Shard> = self.shards.keys().cloned().collect();
         for name in names {
             if let Some((open, _)) = self.missing(&name) {
                 return Some(format!("{open} of {name} is not delivered"));
             }
             let state = self.shards.get(&name)?;
-            let has_owner = |lease: &Lease| lease.owner.as_ref().is_some_and(|owner| living.contains(owner));
+            let has_owner = |lease: &Lease| {
+                !lease.offered && lease.owner.as_ref().is_some_and(|owner| living.contains(owner))
+            };
             match &state.lease {
                 Some(lease) if !has_owner(lease) => {
                     return Some(format!("{name} has no living owner: {lease:?}"));
@@ -81,7 +76,7 @@ impl Oracle {
                 _ => {}
             }
         }
-        None
+        self.uneven()
     }
 
     /// How many changes Kinesis has.
@@ -90,12 +85,14 @@ impl Oracle {
     }
 
     /// After everybody stopped in an orderly way, told so at that moment: no lease has an owner, save one just taken whose
-    /// owner may not know of it yet: it learns that from its next full look, and else the lease goes with its session.
+    /// owner may not know of it yet: it learns that from its next full look, and else the lease goes with its session. An
+    /// offer to one who stopped goes with its session too.
     pub fn all_released(&self, told_ms: u64) -> Verdict {
         let is_known =
             |shard: &ShardState| shard.leased_ms > shard.taken_ms || shard.taken_ms + FULL_LOOK_MS < told_ms;
         for (name, shard) in self.shards.iter().filter(|(_, shard)| is_known(shard)) {
-            if let Some(owner) = shard.lease.as_ref().and_then(|lease| lease.owner.as_ref()) {
+            let taken = shard.lease.as_ref().filter(|lease| !lease.offered);
+            if let Some(owner) = taken.and_then(|lease| lease.owner.as_ref()) {
                 let what = format!("{name} still names {owner}, who stopped in an orderly way");
                 return broken(Rule::Fencing, what);
             }

@@ -2,7 +2,7 @@
 //! where retention passed.
 
 use super::{CLOCKS_APART_MS, Oracle, RETENTION_MS, Rule, Verdict, broken};
-use crate::history::{Gap, Lease, Seq, Shard, Who};
+use crate::history::{Gap, Lease, Seq, Session, Shard, Who};
 
 impl Oracle {
     pub(super) fn lease(&mut self, who: &Who, shard: &Shard, row: Option<&Lease>, at_ms: u64) -> Verdict {
@@ -13,6 +13,9 @@ impl Oracle {
             state.taken_ms = at_ms;
         }
         let Some(row) = row else { return Ok(()) };
+        if let Some(owner) = &row.owner {
+            self.given(shard, owner, before.as_ref().and_then(|before| before.owner.as_deref()))?;
+        }
         if let Some(before) = before {
             let moved_back = row.epoch < before.epoch
                 || row.revision <= before.revision
@@ -23,8 +26,9 @@ impl Oracle {
             }
             let robbed =
                 before.owner.as_ref().filter(|owner| row.owner.as_ref().is_some_and(|new| new != *owner));
-            if let Some(owner) = robbed.filter(|owner| self.sessions.values().any(|living| living == *owner))
-            {
+            let is_own = |owner: &String| self.process_of.get(owner) == Some(who);
+            let lives = |owner: &String| self.sessions.values().any(|living| living.owner == *owner);
+            if let Some(owner) = robbed.filter(|owner| lives(owner) && !is_own(owner) && !before.offered) {
                 return broken(Rule::Fencing, format!("{shard}: {who} took the lease of {owner}, who lives"));
             }
             let owner = before.owner.as_ref().and_then(|owner| self.process_of.get(owner));
@@ -99,12 +103,12 @@ impl Oracle {
         Ok(())
     }
 
-    pub(super) fn session(&mut self, who: &Who, id: &str, row: Option<&(String, u64)>) {
+    pub(super) fn session(&mut self, who: &Who, id: &str, row: Option<&Session>) {
         match row {
-            Some((incarnation, _)) => {
-                self.sessions.insert(id.to_owned(), incarnation.clone());
-                self.session_of.insert(who.clone(), incarnation.clone());
-                self.process_of.entry(incarnation.clone()).or_insert_with(|| who.clone());
+            Some(row) => {
+                self.sessions.insert(id.to_owned(), row.clone());
+                self.session_of.insert(who.clone(), row.owner.clone());
+                self.process_of.entry(row.owner.clone()).or_insert_with(|| who.clone());
             }
             None => {
                 self.sessions.remove(id);

@@ -5,7 +5,7 @@ use ddb_kinesis_bridge::lease::table::RowKey;
 use ddb_kinesis_bridge::stream::SequenceNumber;
 
 use super::State;
-use crate::history::{Event, Gap, Lease, Seq, Shard, Who};
+use crate::history::{Event, Gap, Lease, Seq, Session, Shard, Who};
 
 fn seq(number: &SequenceNumber) -> Seq {
     number.as_str().parse().unwrap_or(Seq::MAX)
@@ -20,6 +20,7 @@ fn lease(row: ShardRow) -> Lease {
     let owner = row.owner().map(|owner| format!("{}/{}", owner.id, owner.incarnation));
     Lease {
         owner,
+        offered: row.offered,
         epoch: row.epoch,
         revision: row.revision,
         checkpoint: row.checkpoint.as_ref().map(seq),
@@ -38,7 +39,12 @@ impl State {
         let item = self.leases.get(key);
         if key.pk == WORKERS {
             let row = item.map(row::decode::<SessionRow>).transpose()?;
-            let row = row.map(|row| (format!("{}/{}", key.sk, row.incarnation), row.counter));
+            let row = row.map(|row| Session {
+                owner: format!("{}/{}", key.sk, row.incarnation),
+                counter: row.counter,
+                serves: row.pipelines,
+                draining: row.draining,
+            });
             return Ok(Event::Session { id: key.sk.clone(), row });
         }
         let pipeline = key.pk.strip_prefix("pipeline#").unwrap_or_default();
