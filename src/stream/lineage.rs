@@ -73,6 +73,17 @@ impl Listing {
         }
         missing
     }
+
+    /// Whether a young shard's parent is not listed: the listing lags behind, and a later one will show more.
+    pub fn lags_behind(&self, now_ms: u64) -> bool {
+        let is_young =
+            |shard: &ShardId| shard.created_ms().is_some_and(|created| now_ms < created + a_while_ms());
+        self.missing_parents().values().any(is_young)
+    }
+}
+
+fn a_while_ms() -> u64 {
+    u64::try_from(GONE_AFTER.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How far apart two refusals must be before a shard with a young child, or none, counts as gone.
@@ -124,8 +135,7 @@ pub fn is_long_gone<'a>(
     let is_older = |shard: &ShardId, ms: u64| {
         shard.created_ms().is_some_and(|created| created.saturating_add(ms) <= now_ms)
     };
-    let a_while_ms = u64::try_from(GONE_AFTER.as_millis()).unwrap_or(u64::MAX);
-    is_older(shard, RETENTION_MS) || children.into_iter().any(|child| is_older(child, a_while_ms))
+    is_older(shard, RETENTION_MS) || children.into_iter().any(|child| is_older(child, a_while_ms()))
 }
 
 #[cfg(test)]
@@ -168,6 +178,19 @@ mod tests {
         let listing =
             listing(StreamStatus::Enabled, vec![shard("b", Some("a"), true), shard("c", Some("b"), false)]);
         assert_eq!(listing.missing_parents(), BTreeMap::from([(ShardId::new("a"), ShardId::new("b"))]));
+    }
+
+    #[test]
+    fn a_listing_lags_behind_when_it_lacks_a_young_shards_parent() {
+        const CREATED: u64 = 1_700_000_000_000;
+        let young = format!("shardId-{CREATED:020}-abc");
+        let orphan = listing(StreamStatus::Enabled, vec![shard(&young, Some("a"), false)]);
+        assert!(orphan.lags_behind(CREATED + 59_999));
+        assert!(!orphan.lags_behind(CREATED + 60_000));
+        let whole = vec![shard("a", None, true), shard(&young, Some("a"), false)];
+        assert!(!listing(StreamStatus::Enabled, whole).lags_behind(CREATED));
+        let timeless = listing(StreamStatus::Enabled, vec![shard("c", Some("a"), false)]);
+        assert!(!timeless.lags_behind(CREATED));
     }
 
     #[test]

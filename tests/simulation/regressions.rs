@@ -177,3 +177,18 @@ fn a_listing_is_no_younger_than_its_question() {
 fn a_late_first_heartbeat_does_not_raise_the_dead() {
     assert_eq!(run(12_124).verdict, Ok(()));
 }
+
+/// `start = "latest"`: the first listing lacked a shard that had closed a moment before, but had its parent's and its
+/// child's generations: what lay between them was carried after what came later. Where a young shard's parent is missing,
+/// the listing is asked for again.
+#[test]
+fn a_first_listing_that_lags_behind_is_not_taken_for_the_latest() {
+    holds(0..60, |seed| {
+        let mut plan = calm(seed);
+        (plan.settings.latest, plan.stream_shards, plan.turmoil_ms) = (true, 3, 60_000);
+        plan.event_every_ms = 300;
+        plan.weather.insert(Service::Source, Rates { lose: 300, ..Rates::default() });
+        plan.weights = vec![(Happening::Write, 30), (Happening::RotateAll, 3)];
+        plan
+    });
+}

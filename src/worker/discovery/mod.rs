@@ -220,6 +220,11 @@ impl Discovery {
             self.asked_at = self.shared.machine.now();
             let listing = self.pipeline.list(&self.shared, &stream).await?;
             self.listed_at_ms = listing.served_at_ms().unwrap_or_else(|| self.shared.machine.wall_ms());
+            if self.is_first_of_latest() && listing.lags_behind(self.listed_at_ms) {
+                // What this listing lacks may lie between shards that it has: it cannot tell where the latest begins.
+                sweep.ask_again(self.shared.machine.now() + SWEEP_EVERY_WHEN_WAITING);
+                return Ok(sweep);
+            }
             sweep.disabled = listing.is_disabled();
             let drained = self.reconcile(&stream, &listing, &entry, &mut sweep).await?;
             if drained && !entry.drained && index + 1 < streams {
