@@ -2,7 +2,7 @@
 //! binary again, run for one of its tests only. It ends when the value is dropped, and when the test's process is gone.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use ddb_kinesis_bridge::demo::clients::{Clients, Endpoints};
 use ddb_kinesis_bridge::demo::emulators::Emulators;
@@ -17,6 +17,8 @@ const AT: &str = "the emulators are at ";
 /// A child process that serves a DynamoDB and a Kinesis.
 pub struct EmulatorProcess {
     child: Child,
+    /// Kept open: the child's test runner says now and then that the test takes long, and would end without a reader.
+    _stdout: BufReader<ChildStdout>,
     pub endpoints: Endpoints,
 }
 
@@ -30,14 +32,14 @@ impl EmulatorProcess {
             .stdout(Stdio::piped())
             .spawn()
             .expect("this test binary starts once more");
-        let stdout = BufReader::new(child.stdout.take().expect("standard output is piped"));
-        let mut lines = stdout.lines().map_while(Result::ok);
+        let mut stdout = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        let mut lines = stdout.by_ref().lines().map_while(Result::ok);
         // The test runner may have written to the same line before.
         let found = lines.find_map(|line| Some(line.split_once(AT)?.1.to_owned()));
         let found = found.expect("the child says where its emulators are");
         let (dynamodb, kinesis) = found.split_once(' ').expect("two endpoints");
         let endpoints = Endpoints { dynamodb: dynamodb.to_owned(), kinesis: kinesis.to_owned() };
-        EmulatorProcess { child, endpoints }
+        EmulatorProcess { child, _stdout: stdout, endpoints }
     }
 }
 
