@@ -107,14 +107,19 @@ impl Fleet {
         let each = LEASES / self.workers.len();
         let wanted: BTreeMap<String, usize> = self.workers.keys().map(|id| (id.clone(), each)).collect();
         let began = std::time::Instant::now();
-        let what = format!("{wanted:?}");
-        wait_for(&what, async || {
+        let mut seen = BTreeMap::new();
+        wait_for(&format!("{wanted:?}"), async || {
             self.all_run();
-            (self.shares().await == wanted).then_some(())
+            let shares = self.shares().await;
+            if shares != seen {
+                // For whoever reads the log; nothing is asserted about a machine's speed.
+                let seconds = began.elapsed().as_secs_f64();
+                announce(&format!("{}: {shares:?} after {seconds:.1} s", self.test));
+                seen.clone_from(&shares);
+            }
+            (shares == wanted).then_some(())
         })
         .await;
-        // For whoever reads the log; nothing is asserted about a machine's speed.
-        announce(&format!("{}: {what} after {:.1} s", self.test, began.elapsed().as_secs_f64()));
     }
 
     fn all_run(&mut self) {
