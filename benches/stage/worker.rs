@@ -59,10 +59,11 @@ impl Worker {
         assert_eq!(status.code(), Some(0), "{}: {status}\n{}", self.id, self.log());
     }
 
-    pub fn log(&mut self) -> String {
-        let mut text = String::new();
+    /// All that it said. For a worker that has ended, or a bench that has failed: both processes share one file position.
+    pub fn log(&self) -> String {
+        let (mut log, mut text) = (&self.log, String::new());
         // What cannot be read is only missing from a message.
-        let _ = self.log.rewind().and_then(|()| self.log.read_to_string(&mut text));
+        let _ = log.rewind().and_then(|()| log.read_to_string(&mut text));
         text
     }
 }

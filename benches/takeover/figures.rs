@@ -20,7 +20,7 @@ struct Line {
 impl Figures {
     /// A time that should not be longer than the target; none: it was over before.
     pub fn time(&mut self, what: &str, took: Option<Duration>, target: Duration) {
-        let found = took.map_or_else(|| "never".to_owned(), |took| format!("{:.2} s", took.as_secs_f64()));
+        let found = took.map_or_else(|| "never".to_owned(), seconds);
         self.add(what, found, target, took.is_some_and(|took| took <= target));
     }
 
@@ -57,6 +57,11 @@ impl Figures {
         let (what, target) = (what.to_owned(), format!("<= {} s", target.as_secs()));
         self.lines.push(Line { what, found, target, met, decides: false });
     }
+}
+
+/// A time, for a person.
+pub fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
 }
 
 impl fmt::Display for Figures {

@@ -1,11 +1,11 @@
 //! One worker of three leaves, by SIGTERM or by SIGKILL, under steady changes to every shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::figures::Figures;
+use crate::figures::{Figures, seconds};
 use crate::stage::arrivals::Arrivals;
 use crate::stage::leases::holdings;
 use crate::stage::traffic::{Load, Traffic};
@@ -28,8 +28,7 @@ pub fn measure(figures: &mut Figures, what: &str, size: Size, signal: Signal, ta
         let traffic = Traffic::start(scope, &stage, load);
         let flowing = stage.wait(STEP, |world| {
             arrivals.look(world);
-            let shards: std::collections::BTreeSet<&str> =
-                arrivals.all.iter().map(|arrival| arrival.shard.as_str()).collect();
+            let shards: BTreeSet<&str> = arrivals.all.iter().map(|arrival| arrival.shard.as_str()).collect();
             shards.len() == size.shards
         });
         assert!(flowing.is_some(), "changes of every shard arrive before anything is ended");
@@ -49,7 +48,7 @@ pub fn measure(figures: &mut Figures, what: &str, size: Size, signal: Signal, ta
             for arrival in &arrivals.all[seen..] {
                 let Some(shard) = shards.iter().find(|shard| **shard == arrival.shard) else { continue };
                 if arrival.written > signalled && arrival.by != victim.id {
-                    taken_up.entry(shard).or_insert(arrival.stored - signalled);
+                    taken_up.entry(shard.as_str()).or_insert(arrival.stored - signalled);
                 }
             }
             seen = arrivals.all.len();
@@ -60,6 +59,7 @@ pub fn measure(figures: &mut Figures, what: &str, size: Size, signal: Signal, ta
         let line = format!("{what}: until another delivers, each of {} shards", shards.len());
         figures.times(&line, times, never, target);
         let ended = victim.wait();
+        figures.note(&format!("{what}: until its process has ended, at most"), seconds(signalled.elapsed()));
         if signal == Signal::TERM {
             assert_eq!(ended.code(), Some(0), "{ended}\n{}", victim.log());
         }

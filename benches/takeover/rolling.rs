@@ -1,8 +1,8 @@
 //! A rolling restart: each of the three workers is told to stop, and started again once it has ended, under load.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::figures::Figures;
+use crate::figures::{Figures, seconds};
 use crate::leaves::count;
 use crate::stage::Stage;
 use crate::stage::arrivals::Arrivals;
@@ -30,14 +30,18 @@ pub fn measure(figures: &mut Figures, size: Size) {
             arrivals.look(world);
             arrivals.all.len() >= 2 * size.changes_a_second
         });
+        let mut longest_drain = Duration::ZERO;
         for number in 1..=workers.len() {
             let worker = workers.remove(0);
             let id = worker.id.clone();
+            let told = Instant::now();
             worker.terminate();
+            longest_drain = longest_drain.max(told.elapsed());
             workers.push(stage.start(&id));
             let line = format!("{WHAT}: {number} of 3 ended and joins, until each holds its share");
             await_balance(figures, &line, &stage, size.shards);
         }
+        figures.note(&format!("{WHAT}: longest drain, until the process ended"), seconds(longest_drain));
         let (written, rate) = traffic.stop();
         figures.note(&format!("{WHAT}: changes"), format!("{written}, {rate:.0} a second"));
     });
