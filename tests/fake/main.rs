@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capacity;
 mod faults;
 mod judge;
 mod kinesis;

@@ -79,6 +79,16 @@ impl Bridge {
         self.send(Signal::INT);
     }
 
+    /// Sends SIGSTOP: the process does nothing at all until it is thawed.
+    pub fn freeze(&self) {
+        self.send(Signal::STOP);
+    }
+
+    /// Sends SIGCONT: it goes on as if no time had passed.
+    pub fn thaw(&self) {
+        self.send(Signal::CONT);
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.send_sigterm();

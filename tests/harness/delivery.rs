@@ -37,13 +37,10 @@ impl Delivery {
     pub async fn until(&mut self, bridge: &mut Bridge, what: &str, enough: impl Fn(&Verifier) -> bool) {
         let mut last = Instant::now();
         while !self.ledger.ask(&enough) {
-            match tokio::time::timeout(LOOK, self.consumer.next()).await {
-                Ok(landed) => {
-                    let landed = landed.expect("the stream can be read").expect("its shards stay open");
-                    last = Instant::now();
-                    self.land(landed);
-                }
-                Err(_nothing_now) => bridge.assert_running(),
+            if self.take_next().await {
+                last = Instant::now();
+            } else {
+                bridge.assert_running();
             }
             assert!(
                 last.elapsed() < STUCK,
@@ -52,6 +49,13 @@ impl Delivery {
                 self.ledger.report()
             );
         }
+    }
+
+    /// Judges the next record that lands; false when none does for a moment.
+    pub async fn take_next(&mut self) -> bool {
+        let Ok(landed) = tokio::time::timeout(LOOK, self.consumer.next()).await else { return false };
+        self.land(landed.expect("the stream can be read").expect("its shards stay open"));
+        true
     }
 
     /// Waits until as many changes arrived as were made.

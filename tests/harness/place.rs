@@ -22,14 +22,15 @@ pub struct Place {
     /// Goes into every name.
     suffix: String,
     skipped: Cell<bool>,
-    emulators: Option<Emulators>,
+    embedded: bool,
+    _emulators: Option<Emulators>,
 }
 
 impl Place {
     /// A place for the test of that name.
     pub fn open(test: &str) -> Self {
         match std::env::var(ENDPOINT_VARIABLE).ok().filter(|url| !url.is_empty()) {
-            Some(url) => Self::at(test, Endpoints::single(url.trim_end_matches('/')), None),
+            Some(url) => Self::at(test, Endpoints::single(url.trim_end_matches('/')), false, None),
             None => Self::embedded(test),
         }
     }
@@ -37,14 +38,20 @@ impl Place {
     /// A place with embedded emulators, whatever the environment says.
     pub fn embedded(test: &str) -> Self {
         let emulators = Emulators::start().expect("the embedded emulators start");
-        Self::at(test, Endpoints::of(&emulators), Some(emulators))
+        Self::at(test, Endpoints::of(&emulators), true, Some(emulators))
     }
 
-    fn at(test: &str, endpoints: Endpoints, emulators: Option<Emulators>) -> Self {
+    /// A place with embedded emulators that another process serves, and keeps for as long as the test needs them.
+    pub fn beside(test: &str, endpoints: Endpoints) -> Self {
+        Self::at(test, endpoints, true, None)
+    }
+
+    fn at(test: &str, endpoints: Endpoints, embedded: bool, emulators: Option<Emulators>) -> Self {
         let clients = Clients::new(&endpoints);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
         let suffix = format!("{}-{}", std::process::id(), now.as_micros());
-        Place { endpoints, clients, test: test.to_owned(), suffix, skipped: Cell::new(false), emulators }
+        let (test, skipped) = (test.to_owned(), Cell::new(false));
+        Place { endpoints, clients, test, suffix, skipped, embedded, _emulators: emulators }
     }
 
     fn against(&self) -> &str {
@@ -52,7 +59,7 @@ impl Place {
     }
 
     pub fn is_embedded(&self) -> bool {
-        self.emulators.is_some()
+        self.embedded
     }
 
     /// Says that the test stops here because the emulator lacks something. Never for an embedded emulator: there a

@@ -3,6 +3,8 @@
 //! Owns the history of changes, which the judge takes as the truth. A write that changes nothing leaves no record,
 //! as on AWS; one made while no stream is enabled is in no history.
 
+use std::time::Instant;
+
 use serde_json::{Map, Value, json};
 
 use super::items::{Item, check_item, item};
@@ -20,6 +22,8 @@ pub struct Written {
     pub change: Change,
     /// `INSERT`, `MODIFY` or `REMOVE`.
     pub event: &'static str,
+    /// When it was written.
+    pub at: Instant,
 }
 
 impl World {
@@ -148,6 +152,7 @@ impl World {
             shard_id: shard.id.clone(),
             change: Change { item_key: payload::item_key(key), sequence_number: text.clone() },
             event,
+            at: Instant::now(),
         });
         Some(text)
     }

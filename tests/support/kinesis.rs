@@ -3,6 +3,7 @@
 //! Owns what arrived, in order of arrival, which the judge takes as delivered. The API is in `kinesis_api`.
 
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
 use md5::{Digest, Md5};
 
@@ -44,6 +45,8 @@ pub struct Stored {
     pub sequence_number: String,
     /// The arrival number of the request that brought it, see [`super::log::Request`].
     pub request: usize,
+    /// When it was stored.
+    pub at: Instant,
 }
 
 impl KinesisStream {

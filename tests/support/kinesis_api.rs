@@ -3,6 +3,8 @@
 //! Owns the limits of a call and the entries' answers. An invalid entry fails the whole call without saying which
 //! entry it was.
 
+use std::time::Instant;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -178,7 +180,8 @@ impl Entry {
         let sequence_number = KinesisStream::text(stream.draw());
         let answer = json!({"ShardId": shard_id, "SequenceNumber": sequence_number});
         let Entry { data, partition_key, .. } = self;
-        stream.stored.push(Stored { shard_id, partition_key, data, sequence_number, request });
+        let at = Instant::now();
+        stream.stored.push(Stored { shard_id, partition_key, data, sequence_number, request, at });
         Ok(answer)
     }
 }

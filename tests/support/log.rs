@@ -16,6 +16,8 @@ pub struct Request {
     pub service: Service,
     pub operation: String,
     pub input: Value,
+    /// The access key id that signed it, so that a test can tell callers apart.
+    pub caller: String,
     /// Whether the service's state may have changed or been read by it: a rejected request never gets there.
     pub effective: bool,
     pub outcome: Option<Outcome>,
@@ -38,19 +40,40 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Log {
     requests: Vec<Request>,
+    without_inputs: bool,
 }
 
 impl Log {
-    pub fn arrive(&mut self, service: Service, operation: &str, input: Value) -> Request {
+    /// From now on keeps no request's input: for runs of very many.
+    pub fn keep_no_inputs(&mut self) {
+        self.without_inputs = true;
+    }
+
+    pub fn arrive(&mut self, service: Service, operation: &str, caller: &str, input: Value) -> Request {
         let request = Request {
             arrival: self.requests.len(),
             service,
             operation: operation.to_owned(),
             input,
+            caller: caller.to_owned(),
             effective: false,
             outcome: None,
         };
-        self.requests.push(request.clone());
+        if self.without_inputs {
+            let Request { arrival, service, effective, .. } = request;
+            let (operation, caller) = (request.operation.clone(), request.caller.clone());
+            self.requests.push(Request {
+                arrival,
+                service,
+                operation,
+                input: Value::Null,
+                caller,
+                effective,
+                outcome: None,
+            });
+        } else {
+            self.requests.push(request.clone());
+        }
         request
     }
 

@@ -11,6 +11,7 @@
 #![allow(dead_code)]
 
 pub mod answer;
+pub mod capacity;
 pub mod clients;
 pub mod condition;
 pub mod fault;

@@ -7,6 +7,7 @@ use std::ops::Bound;
 use serde_json::{Value, json};
 
 use super::answer::{ApiError, ApiResult, Input, missing};
+use super::capacity::size_bytes;
 use super::condition::{Condition, Operand};
 use super::items::{Item, ItemKey, KeySchema};
 use super::table_api::active_table;
@@ -50,6 +51,7 @@ pub fn query(world: &mut World, input: &Value) -> ApiResult {
     let matching = table.items.range(bounds).map(|(_, item)| item).filter(|item| condition.holds(item));
     let scanned: Vec<&Item> =
         if forward { matching.take(limit).collect() } else { matching.rev().take(limit).collect() };
+    let bytes = scanned.iter().map(|item| size_bytes(item)).sum();
     let items: Vec<&Item> = scanned
         .iter()
         .copied()
@@ -60,6 +62,7 @@ pub fn query(world: &mut World, input: &Value) -> ApiResult {
     if let Some(last) = scanned.last().filter(|_| scanned.len() == limit) {
         answer["LastEvaluatedKey"] = json!(table.key_schema.key_of(last)?);
     }
+    world.capacity.reads("Query", bytes, input.flag("ConsistentRead")?.unwrap_or(false));
     Ok(answer)
 }
 

@@ -65,10 +65,11 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
 
 async fn serve(shared: Arc<Shared>, parts: Parts, body: Bytes) -> Response<Body> {
     let (service, operation) = target(&parts.headers);
+    let caller = signature::access_key_id(&parts).unwrap_or_default();
     let input: Option<Value> = serde_json::from_slice(&body).ok();
     let (arrival, plan) = {
         let mut world = shared.world();
-        let request = world.log.arrive(service, &operation, input.clone().unwrap_or(Value::Null));
+        let request = world.log.arrive(service, &operation, caller, input.clone().unwrap_or(Value::Null));
         (request.arrival, Plan::new(world.faults.take(&request), service))
     };
     shared.happened();

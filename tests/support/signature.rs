@@ -49,6 +49,12 @@ pub fn verify(parts: &Parts, body: &[u8], secret: &str) -> Result<(), ApiError> 
     }
 }
 
+/// Who signed the request, whether or not the signature is right.
+pub fn access_key_id(parts: &Parts) -> Option<&str> {
+    let (_, credential) = header(parts, "authorization")?.split_once("Credential=")?;
+    credential.split_once('/').map(|(id, _)| id)
+}
+
 fn header<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
     parts.headers.get(name)?.to_str().ok()
 }

@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::answer::{ApiError, ApiResult, Input, missing};
+use super::capacity::size_bytes;
 use super::condition::Condition;
 use super::items::{Item, KeySchema, check_item};
 use super::table::Table;
@@ -107,7 +108,10 @@ pub fn get_item(world: &mut World, input: &Value) -> ApiResult {
     let table = active_table(world, &input)?;
     let key = exact_key(table, &input)?;
     let item = table.items.get(&table.key_schema.item_key(&key)?);
-    Ok(item.map_or_else(|| json!({}), |item| json!({"Item": item})))
+    let bytes = item.map_or(0, size_bytes);
+    let answer = item.map_or_else(|| json!({}), |item| json!({"Item": item}));
+    world.capacity.reads("GetItem", bytes, input.flag("ConsistentRead")?.unwrap_or(false));
+    Ok(answer)
 }
 
 pub fn put_item(world: &mut World, input: &Value) -> ApiResult {
@@ -130,6 +134,8 @@ fn write_one(world: &mut World, kind: Kind, input: &Value) -> ApiResult {
         &["ReturnValues", "ReturnConsumedCapacity", "ReturnItemCollectionMetrics"],
     )?;
     let returned = prepared.returned(input)?;
+    let (before, after) = (prepared.before.as_ref(), prepared.after.as_ref());
+    world.capacity.writes(kind.operation(), before, after, 1.0);
     if let Some(failure) = prepared.failure {
         let mut error = ApiError::new(400, CHECK_FAILED, "The conditional request failed");
         if let Some(item) = failure.item {
@@ -168,6 +174,10 @@ pub fn transact_write_items(world: &mut World, input: &Value) -> ApiResult {
             let message = "Transaction request cannot include multiple operations on one item";
             return Err(ApiError::validation(message));
         }
+    }
+    for action in &prepared {
+        let (before, after) = (action.before.as_ref(), action.after.as_ref());
+        world.capacity.writes("TransactWriteItems", before, after, 2.0);
     }
     if prepared.iter().any(|action| action.failure.is_some()) {
         return Err(cancelled(&prepared));
@@ -221,6 +231,18 @@ enum Kind {
     Update,
     Delete,
     Check,
+}
+
+impl Kind {
+    /// The operation of one such write alone.
+    fn operation(self) -> &'static str {
+        match self {
+            Kind::Put => "PutItem",
+            Kind::Update => "UpdateItem",
+            Kind::Delete => "DeleteItem",
+            Kind::Check => "ConditionCheck",
+        }
+    }
 }
 
 /// A write whose condition has been decided.

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use super::capacity::Capacity;
 use super::fault::Faults;
 use super::items::KeySchema;
 use super::journal::Written;
@@ -54,6 +55,8 @@ pub struct World {
     pub quirks: Quirks,
     pub log: Log,
     pub faults: Faults,
+    /// What the requests so far would be billed as.
+    pub capacity: Capacity,
     pub numbers: SequenceNumbers,
     /// The services' clock in milliseconds of the epoch, if a test has fixed it: the `Date` header and the times
     /// of records.
@@ -86,6 +89,7 @@ impl World {
             },
             log: Log::default(),
             faults: Faults::default(),
+            capacity: Capacity::default(),
             numbers: SequenceNumbers::new(),
             fixed_now_ms: None,
             written: Vec::new(),
