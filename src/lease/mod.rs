@@ -1,7 +1,9 @@
 //! Leases: who works on which shard, kept in one DynamoDB table.
 
 pub mod liveness;
+pub mod order;
 pub mod plan;
+pub mod rewind;
 pub mod row;
 pub mod session;
 pub mod store;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::row::{Owner, ShardKey, ShardRow, StreamRow};
+use super::row::{Owner, ShardKey, ShardRow, ShardState, StreamRow};
 use super::store::ShardEntry;
 use crate::stream::source::ShardId;
 
@@ -47,7 +47,7 @@ pub fn candidates(
     stream: &StreamRow,
     shards: &[ShardEntry],
 ) -> Vec<Candidate> {
-    if !stream.initialized {
+    if !stream.initialized || stream.rewind.is_some() {
         return Vec::new();
     }
     // Rows that do not read count as unfinished: their children wait.
@@ -56,6 +56,7 @@ pub fn candidates(
         .iter()
         .filter(|(key, _)| stream.is_open(&key.label))
         .filter_map(|(key, row)| Some((key, row.as_ref().ok()?)))
+        .filter(|(_, row)| row.state != ShardState::Frozen)
         .filter(|(key, row)| match row.owner() {
             None => true,
             Some(owner) if owner == *me => !running(key),
@@ -73,7 +74,8 @@ pub fn candidates(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::row::{ShardState, StreamEntry};
+    use crate::lease::order::{Order, Rewind, Target};
+    use crate::lease::row::StreamEntry;
 
     fn owner(id: &str) -> Owner {
         Owner { id: id.into(), incarnation: "1".into() }
@@ -95,6 +97,7 @@ mod tests {
             latest_from_ms: None,
             latest_first: None,
             discovered_at_ms: 0,
+            replay: None,
         };
         (ShardKey::new(label, &ShardId::new(shard)), Ok(row))
     }
@@ -112,6 +115,7 @@ mod tests {
             discovery_epoch: 1,
             revision: 1,
             gaps: vec![],
+            rewind: None,
         }
     }
 
@@ -168,6 +172,19 @@ mod tests {
         assert_eq!(taken(&stream(&[("L1", true), ("L2", false)]), &shards[1..]), ["b"]);
         // A shard that was listed only after its stream was drained is still read: late, but not lost.
         assert_eq!(taken(&stream(&[("L1", true), ("L2", false)]), &shards), ["a", "b"]);
+    }
+
+    #[test]
+    fn nothing_is_taken_while_a_rewind_is_under_way_and_nothing_frozen_ever() {
+        let mut row = stream(&[("L1", false)]);
+        let mut shards = [entry("L1", "a", None, None), entry("L1", "b", None, None)];
+        if let Ok(row) = &mut shards[0].1 {
+            row.state = ShardState::Frozen;
+        }
+        assert_eq!(taken(&row, &shards), ["b"]);
+        let order = Order { shard: None, to: Some(Target::TrimHorizon), mark: None, adopt: false };
+        row.rewind = Some(Rewind { order, ordered_at_ms: 1, until_ms: 2, is_reset: true });
+        assert!(taken(&row, &shards).is_empty());
     }
 
     #[test]

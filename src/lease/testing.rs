@@ -207,6 +207,7 @@ pub(super) fn fresh_row() -> ShardRow {
         latest_from_ms: None,
         latest_first: None,
         discovered_at_ms: 0,
+        replay: None,
     }
 }
 

@@ -31,6 +31,7 @@ pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, now_ms: u64) -
         latest_from_ms: None,
         latest_first: None,
         discovered_at_ms: now_ms,
+        replay: None,
     }
 }
 
@@ -79,6 +80,7 @@ pub async fn finish(task: &ShardTask, held: &mut Held) -> ShardEnd {
             finished_at_ms: machine.wall_ms(),
             parents: row.parents.clone(),
             gaps: row.gaps.clone(),
+            epoch: row.epoch,
         };
         let store = &held.store;
         match store.finish(&held.pipeline, &held.key, &row, &finished, &children, limit).await {

@@ -98,11 +98,18 @@ fn stream_row() -> StreamRow {
         discovery_epoch: 1,
         revision: 1,
         gaps: vec![],
+        rewind: None,
     }
 }
 
 fn finished() -> FinishedRow {
-    FinishedRow { checkpoint: number(9), finished_at_ms: 7, parents: vec![ShardId::new("p")], gaps: vec![] }
+    FinishedRow {
+        checkpoint: number(9),
+        finished_at_ms: 7,
+        parents: vec![ShardId::new("p")],
+        gaps: vec![],
+        epoch: 1,
+    }
 }
 
 fn number(n: u64) -> Option<SequenceNumber> {

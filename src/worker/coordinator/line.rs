@@ -67,6 +67,7 @@ impl Line {
             discovery_epoch: 1,
             revision: 1,
             gaps: vec![],
+            rewind: None,
         }
     }
 
