@@ -60,6 +60,7 @@ pub mod machine;
 pub mod ops;
 pub mod record;
 pub mod retry;
+pub mod rewind;
 pub mod start;
 pub mod stream;
 pub mod worker;

@@ -23,12 +23,27 @@ pub struct View {
 /// Complete listings of the pipeline's streams, by label.
 pub type Listings = BTreeMap<String, Listing>;
 
-/// A pipeline's ends as the configuration has them and the stream row spells them.
+/// A pipeline's ends as its configuration has them, spelt as the stream row spells them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ends {
+pub struct StoredEnds {
     pub table_arn: String,
     pub sink_arn: String,
     pub partition_key: String,
+}
+
+impl View {
+    /// Every shard, finished or not.
+    pub fn keys(&self) -> BTreeSet<ShardKey> {
+        self.shards.keys().chain(self.finished.keys()).cloned().collect()
+    }
+
+    /// How far a shard is.
+    pub fn checkpoint(&self, key: &ShardKey) -> Option<&SequenceNumber> {
+        match self.shards.get(key) {
+            Some(row) => row.checkpoint.as_ref(),
+            None => self.finished.get(key)?.checkpoint.as_ref(),
+        }
+    }
 }
 
 /// One row's change.
@@ -79,7 +94,7 @@ pub struct Move {
 }
 
 /// The next part of the rewind that the stream row holds.
-pub fn next(view: &View, ours: &Ends, listings: Option<&Listings>) -> Next {
+pub fn next(view: &View, ours: &StoredEnds, listings: Option<&Listings>) -> Next {
     let Some(rewind) = &view.stream.rewind else { return Next::Done };
     if rewind.is_reset {
         let frozen: BTreeSet<ShardKey> = view
@@ -124,10 +139,7 @@ pub fn moves(view: &View, order: &Order, listings: &Listings) -> Vec<Move> {
     let moved = |key: ShardKey| {
         let was_finished = !view.shards.contains_key(&key);
         let goal = goal(view, to, listings, &key)?;
-        let from = match view.shards.get(&key) {
-            Some(row) => row.checkpoint.clone(),
-            None => view.finished.get(&key).and_then(|row| row.checkpoint.clone()),
-        };
+        let from = view.checkpoint(&key).cloned();
         Some(Move { key, was_finished, from, to: goal })
     };
     generations(view, &concerned).into_iter().flatten().filter_map(moved).collect()
@@ -140,7 +152,7 @@ fn steps_or(steps: Vec<Step>, stream: impl FnOnce() -> StreamRow) -> Next {
 /// The named shard, its descendants and the later streams' shards; all without a name. What comes behind a shard that is
 /// read again must be read again too: a consumer would else meet an item's earlier changes without its later ones.
 fn concerned(view: &View, named: Option<&ShardId>) -> BTreeSet<ShardKey> {
-    let all: BTreeSet<ShardKey> = view.shards.keys().chain(view.finished.keys()).cloned().collect();
+    let all = view.keys();
     let Some(named) = named else { return all };
     let mut concerned: BTreeSet<ShardKey> = all.iter().filter(|key| key.shard == *named).cloned().collect();
     let Some(label) = concerned.first().map(|key| key.label.clone()) else { return concerned };
@@ -227,26 +239,20 @@ fn removals(view: &View) -> Vec<Step> {
 fn goal(view: &View, to: &Target, listings: &Listings, key: &ShardKey) -> Option<Option<SequenceNumber>> {
     let listing = listings.get(&key.label);
     let listed = listing.and_then(|listing| listing.get(&key.shard));
-    let row = view.shards.get(key);
     let Some((listing, listed)) = listing.zip(listed) else {
         // A finished shard that is not listed cannot be read. One that is unfinished may be too young for a listing.
-        row?;
+        view.shards.get(key)?;
         let is_moved = *to == Target::TrimHorizon || is_behind_unfinished(view, key);
         return is_moved.then_some(None);
     };
     let Target::After(number) = to else { return Some(None) };
-    let is_past = |other: &Option<SequenceNumber>| other.as_ref().is_some_and(|other| other > number);
-    let is_before = listing.is_closed(listed) && !is_past(&listed.ending);
-    let checkpoint = match row {
-        Some(row) => &row.checkpoint,
-        None => &view.finished.get(key)?.checkpoint,
-    };
-    if is_before {
+    let is_past = |other: Option<&SequenceNumber>| other.is_some_and(|other| other > number);
+    if listing.is_closed(listed) && !is_past(listed.ending.as_ref()) {
         None
-    } else if is_past(&listed.starting) {
+    } else if is_past(listed.starting.as_ref()) {
         Some(None)
     } else {
-        is_past(checkpoint).then(|| Some(number.clone()))
+        is_past(view.checkpoint(key)).then(|| Some(number.clone()))
     }
 }
 
@@ -314,13 +320,13 @@ fn all_reset(view: &View, rewind: &Rewind) -> StreamRow {
     }
 }
 
-fn end(stream: &StreamRow, rewind: &Rewind, ours: &Ends) -> StreamRow {
+fn end(stream: &StreamRow, rewind: &Rewind, ours: &StoredEnds) -> StreamRow {
     let row = StreamRow { rewind: None, revision: stream.revision + 1, ..stream.clone() };
     if rewind.order.adopt { with_ends(row, ours) } else { row }
 }
 
 /// Of another table nothing is known yet.
-fn anew(stream: &StreamRow, ours: &Ends) -> StreamRow {
+fn anew(stream: &StreamRow, ours: &StoredEnds) -> StreamRow {
     let row = StreamRow {
         streams: vec![],
         initialized: false,
@@ -332,8 +338,8 @@ fn anew(stream: &StreamRow, ours: &Ends) -> StreamRow {
     with_ends(row, ours)
 }
 
-fn with_ends(row: StreamRow, ours: &Ends) -> StreamRow {
-    let Ends { table_arn, sink_arn, partition_key } = ours.clone();
+fn with_ends(row: StreamRow, ours: &StoredEnds) -> StreamRow {
+    let StoredEnds { table_arn, sink_arn, partition_key } = ours.clone();
     StreamRow { table_arn, sink_arn, partition_key, ..row }
 }
 

@@ -180,6 +180,7 @@ impl Run {
             latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| never_carried),
             discovered_at_ms: row.discovered_at_ms,
             in_gap: row.gaps.last().is_some_and(|gap| gap.to.is_none()),
+            replay: row.replay.clone(),
         };
         let reading = Reading::new(
             Arc::clone(&task.shared),

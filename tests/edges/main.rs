@@ -27,6 +27,8 @@ mod oversize;
 mod pipelines;
 mod puts;
 mod reading;
+mod rewind;
+mod rewind_broken_off;
 mod signals;
 mod start;
 mod streams;

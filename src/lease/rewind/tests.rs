@@ -49,8 +49,8 @@ fn rewind(order: Order) -> Rewind {
     Rewind { order, ordered_at_ms: ORDERED, until_ms: UNTIL, is_reset: false }
 }
 
-fn ours(table: &str) -> Ends {
-    Ends { table_arn: table.into(), sink_arn: "s".into(), partition_key: "partition_key".into() }
+fn ours(table: &str) -> StoredEnds {
+    StoredEnds { table_arn: table.into(), sink_arn: "s".into(), partition_key: "partition_key".into() }
 }
 
 /// Shards `p` (finished, 11–19) → `c` (finished, 21–29) → `g` (open, from 31, at 35), and `o` (open, from 1, at 33).
@@ -110,7 +110,7 @@ fn apply(view: &mut View, step: Step) {
 }
 
 /// Carries the order out and gives the groups of shards in which that happened.
-fn carry_out(view: &mut View, ours: &Ends, listings: &Listings) -> Vec<String> {
+fn carry_out(view: &mut View, ours: &StoredEnds, listings: &Listings) -> Vec<String> {
     let (mut groups, mut listed) = (Vec::new(), None);
     loop {
         assert!(groups.len() < 100, "steps without end: {groups:?}");
@@ -298,7 +298,7 @@ fn broken_off_anywhere_it_comes_to_the_same_end() {
 #[test]
 fn another_sink_keeps_positions_and_takes_the_leases_away() {
     let mut view = view(Order { adopt: true, ..order(None) });
-    let ours = Ends { sink_arn: "other".into(), partition_key: "item_key".into(), ..ours("t") };
+    let ours = StoredEnds { sink_arn: "other".into(), partition_key: "item_key".into(), ..ours("t") };
     let groups = carry_out(&mut view, &ours, &Listings::new());
     assert_eq!(groups, ["freeze g o", "stream", "g o", "stream"]);
     assert_eq!((view.stream.sink_arn.as_str(), view.stream.partition_key.as_str()), ("other", "item_key"));

@@ -1,6 +1,7 @@
 //! The coordinator of one tenure: each round it looks at the sessions, and when something moved at the leases, takes what
 //! is free, starts a task for each lease taken, and watches over those that run.
 
+mod dropping;
 mod line;
 mod taking;
 
@@ -65,6 +66,8 @@ pub struct Tenure {
 /// A shard's task under way.
 struct Running {
     task: Task,
+    /// Of the lease, when it was taken.
+    epoch: u64,
     stop: watch::Sender<Option<MonoTime>>,
     touched_ms: Arc<AtomicU64>,
     end: watch::Receiver<Option<ShardEnd>>,

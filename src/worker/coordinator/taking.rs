@@ -25,6 +25,7 @@ impl Tenure {
         if !living.contains(&self.me) {
             return Ok(());
         }
+        self.drop_lost(&rows);
         let mut took = false;
         for (index, (stream, shards)) in rows.into_iter().enumerate() {
             let Some(stream) = self.own_discovery(index, stream, &living).await? else { continue };
@@ -72,6 +73,9 @@ impl Tenure {
         };
         if let Err(other) = line.pipeline.recognise(&row) {
             line.say_bad(now, &other);
+            return Ok(None);
+        }
+        if line.rests(now, row.rewind.as_ref()) {
             return Ok(None);
         }
         let is_running = line.discovery.as_ref().is_some_and(|task| !task.is_finished());
@@ -172,6 +176,7 @@ impl Tenure {
             checkpoint = row.checkpoint.as_ref().map_or("none", |checkpoint| checkpoint.as_str()),
             "the lease is taken"
         );
+        let epoch = row.epoch;
         let (stop, stop_receiver) = watch::channel(None);
         let (end_sender, end) = watch::channel(None);
         let touched_ms = Arc::new(AtomicU64::new(self.shared.machine.now().as_millis()));
@@ -194,7 +199,7 @@ impl Tenure {
             end_sender.send_replace(Some(ended));
             wake.notify_one();
         }));
-        self.running.insert((index, key), Running { task, stop, touched_ms, end });
+        self.running.insert((index, key), Running { task, epoch, stop, touched_ms, end });
         true
     }
 }
