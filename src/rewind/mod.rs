@@ -109,7 +109,7 @@ impl Rewinding {
 
     async fn begin_session(&self) -> Result<Session, RewindError> {
         let pipeline = self.pipeline.name.to_string();
-        // It serves no pipeline and drains from the beginning: no lease is ever meant for it.
+        // It serves no pipeline, and drains: no lease is meant for it.
         let identity =
             Identity { id: format!("rewind-{pipeline}"), host: self.host.clone(), pipelines: vec![] };
         let (store, machine) = (self.shared.store.clone(), Arc::clone(&self.shared.machine));

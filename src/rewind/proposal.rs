@@ -146,7 +146,7 @@ impl fmt::Display for Proposal {
                 Ok(())
             };
         }
-        writeln!(f, "Pipeline {pipeline}: {} shards go back.", moves.len())?;
+        writeln!(f, "Pipeline {pipeline}, shards that go back: {}", moves.len())?;
         for one in moves.iter().take(MOST_NAMED) {
             let place = |place: &Option<_>| match place {
                 Some(number) => format!("{number}"),

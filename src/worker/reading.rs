@@ -110,8 +110,8 @@ impl Reading {
         };
         let iterator = start.latest_iterator.filter(|_| position == IteratorPosition::Latest);
         let carried_until_ms = start.replay.as_ref().and_then(|replay| replay.carried_until_ms);
-        let wanted_from_ms = start.latest_from_ms.or(carried_until_ms);
-        let unread = Unread::new(&start.shard, wanted_from_ms, start.discovered_at_ms);
+        let from_ms = start.latest_from_ms.or(carried_until_ms);
+        let unread = Unread::new(&start.shard, from_ms, start.discovered_at_ms);
         let encoder = pipeline.encoder(start.stream.clone(), start.replay.as_ref());
         let budget = pipeline.shard_budget();
         Reading {

@@ -170,14 +170,16 @@ impl Run {
     fn start_reading(&mut self) {
         let task = &self.task;
         let row = &self.held.row;
-        let never_carried = row.checkpoint.is_none() && row.latest_first.is_none();
+        // A row that a rewind moved back has no moment any more: an iterator taken then would skip what is wanted again.
+        let is_at_latest =
+            row.latest_from_ms.is_some() && row.checkpoint.is_none() && row.latest_first.is_none();
         let start = Start {
             stream: task.stream.clone(),
             shard: task.key.shard.clone(),
             checkpoint: row.checkpoint.clone(),
             latest_from_ms: row.latest_from_ms,
             latest_first: row.latest_first.clone(),
-            latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| never_carried),
+            latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| is_at_latest),
             discovered_at_ms: row.discovered_at_ms,
             in_gap: row.gaps.last().is_some_and(|gap| gap.to.is_none()),
             replay: row.replay.clone(),

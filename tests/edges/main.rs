@@ -29,6 +29,7 @@ mod puts;
 mod reading;
 mod rewind;
 mod rewind_broken_off;
+mod rewind_orders;
 mod signals;
 mod start;
 mod streams;

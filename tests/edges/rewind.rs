@@ -9,13 +9,8 @@ use ddb_kinesis_bridge::rewind::{RewindError, prepare};
 use ddb_kinesis_bridge::stream::source::ShardId;
 use serde_json::Value;
 
-use crate::bridge::{OF_TABLE, Running, SINK, Stage, TABLE, credentials, item, judged, parse, write};
-use crate::process::{Process, output_of};
-use crate::rows::{
-    LEASES, finished_row, finished_rows, is_there, session_rows, shard_row, shard_rows, stream_row,
-};
-use crate::support::fault::{Fault, Gate};
-use crate::support::items::KeySchema;
+use crate::bridge::{OF_TABLE, Running, SINK, Stage, TABLE, credentials, item, judged, write};
+use crate::rows::{finished_row, finished_rows, is_there, session_rows, shard_row, shard_rows, stream_row};
 use crate::support::judge::{Change, judge};
 use crate::support::payload::{Format, delivered};
 use crate::support::shards::Shard;
@@ -32,13 +27,13 @@ pub async fn rewind(config: &Config, order: Order) -> Result<(), RewindError> {
     rewinding.carry_out().await
 }
 
-fn stored(world: &World) -> usize {
+pub fn stored(world: &World) -> usize {
     world.kinesis_stream(SINK).stored.len()
 }
 
 /// Panics unless the records in this range are exactly these changes, each item's in order.
 #[track_caller]
-fn assert_carried(world: &World, records: Range<usize>, changes: &[Change]) {
+pub fn assert_carried(world: &World, records: Range<usize>, changes: &[Change]) {
     let records = &delivered(world.kinesis_stream(SINK), Format::DynamoDbJson)[records];
     judge(changes, records).assert_exactly_once();
 }
@@ -79,7 +74,7 @@ fn assert_no_gaps(world: &World) {
 
 /// A bridge that has carried 60 changes and stored that it has; on the way one of two shards rotated and its child split.
 /// Gives that shard and its child.
-async fn grown(stage: &Stage) -> (Running, [String; 2]) {
+pub async fn grown(stage: &Stage) -> (Running, [String; 2]) {
     let bridge = stage.start(stage.plain()).await;
     stage.write(20, 11);
     let old = {
@@ -96,7 +91,7 @@ async fn grown(stage: &Stage) -> (Running, [String; 2]) {
 }
 
 /// Waits until every change has arrived and is behind a stored checkpoint: what arrives from then on is a rewind's doing.
-async fn stored_as_carried(stage: &Stage) {
+pub async fn stored_as_carried(stage: &Stage) {
     stage.all_arrive().await;
     let is_stored = |world: &World, shard: &Shard| {
         let last = world.written(TABLE).filter(|written| written.shard_id == shard.id).last();
@@ -354,138 +349,24 @@ async fn what_was_never_carried_is_a_gap_also_after_going_back() {
     bridge.stop().await;
 }
 
-/// The old fleet still runs when the pipeline gets another sink: it loses its leases, and the new one goes on.
+/// What `latest` left out is carried then, too: the operator asks for all that there is.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_sink_is_adopted_where_the_old_one_stopped() {
-    let stage = Stage::with_shards(2);
-    let old = stage.start(stage.plain()).await;
-    stage.write(20, 5);
-    stored_as_carried(&stage).await;
-    stage.fake.world().create_kinesis_stream("other", 2);
-    let text = stage.text("", OF_TABLE, "").replace(&format!("stream = \"{SINK}\""), "stream = \"other\"");
-    let refused = stage.try_start(parse(&text)).await.err().expect("another sink").to_string();
-    assert!(refused.contains("rewind --pipeline orders --adopt"), "{refused}");
-    rewind(&parse(&text), Order { to: None, adopt: true, ..to("trim_horizon") })
-        .await
-        .expect("it is adopted");
-    let is_free = |world: &World| shard_rows(world).iter().all(|row| row["owner"].is_null());
-    assert!(is_free(&stage.fake.world()), "the old fleet takes nothing");
-    let new = stage.start(parse(&text)).await;
-    stage.fake.wait_until("the new fleet at work", move |world| !is_free(world)).await;
-    stage.write(20, 5);
-    stage.fake.wait_until("twenty there", |world| world.kinesis_stream("other").stored.len() >= 20).await;
-    old.stop().await;
-    new.stop().await;
-    let world = stage.fake.world();
-    let records = delivered(world.kinesis_stream("other"), Format::DynamoDbJson);
-    judge(&world.changes(TABLE)[20..], &records).assert_exactly_once();
-    assert_eq!(stored(&world), 20, "nothing more to the old one");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn another_table_starts_anew() {
-    let stage = Stage::with_shards(2);
-    let (bridge, _) = grown(&stage).await;
-    bridge.stop().await;
-    {
-        let mut world = stage.fake.world();
-        world.create_table("payments", KeySchema::hash("id", "S"));
-        world.enable_stream("payments", "NEW_AND_OLD_IMAGES", 1);
-        for n in 0..10 {
-            world.put("payments", serde_json::json!({"id": {"S": format!("p{n}")}}));
-        }
-    }
-    let config = stage.config("", "table = \"payments\"", "");
-    let order = Order { to: None, adopt: true, ..to("trim_horizon") };
-    let both = Order { adopt: true, ..to("trim_horizon") };
-    let refused = rewind(&config, both).await.expect_err("a table of which nothing is known").to_string();
-    assert!(refused.contains("leave out --to"), "{refused}");
-    rewind(&config, order).await.expect("it is adopted");
-    assert!(shard_rows(&stage.fake.world()).is_empty() && finished_rows(&stage.fake.world()).is_empty());
-    let bridge = stage.start(config).await;
-    stage.fake.wait_until("ten payments", |world| stored(world) == 70).await;
-    bridge.stop().await;
-    let world = stage.fake.world();
-    assert_carried(&world, 60..70, &world.changes("payments"));
-    assert!(stream_row(&world)["table_arn"].as_str().is_some_and(|arn| arn.ends_with("payments")));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_is_refused_and_named() {
+async fn to_the_horizon_of_a_pipeline_that_began_at_the_latest() {
     let stage = Stage::with_shards(1);
-    let config = stage.plain();
-    let message = |result: Result<(), RewindError>| {
-        let error = result.expect_err("refused");
-        assert!(error.is_usage(), "{error}");
-        error.to_string()
-    };
-    let never = rewind(&config, to("trim_horizon")).await.expect_err("no lease table").to_string();
-    assert!(never.contains("does not exist yet"), "{never}");
-    let bridge = stage.start(config.clone()).await;
     stage.write(10, 3);
-    stored_as_carried(&stage).await;
-    bridge.stop().await;
-    let rows = stage.fake.world().table(LEASES).items.clone();
-
-    let shard = ShardId::new(stage.open_shard());
-    let last = stage.fake.world().changes(TABLE)[9].sequence_number.clone();
-    let unknown = Order { shard: Some(ShardId::new("shardId-0")), ..to("trim_horizon") };
-    let unknown = message(rewind(&config, unknown).await);
-    assert!(unknown.contains("no shard shardId-0") && unknown.contains(shard.as_str()), "{unknown}");
-    let ahead = message(rewind(&config, Order { shard: Some(shard.clone()), ..to(&last) }).await);
-    assert!(ahead.contains(&format!("is at {last}")) && ahead.contains("only goes back"), "{ahead}");
-    let other = prepare(&config, Some("payments"), to("trim_horizon"), Some(credentials())).await;
-    let other = message(other.map(drop));
-    assert!(other.contains("\"payments\"") && other.contains("orders"), "{other}");
-    let another_key = stage.config("", OF_TABLE, "[pipeline.record]\npartition_key = \"item_key\"");
-    let ends = message(rewind(&another_key, to("trim_horizon")).await);
-    assert!(ends.contains("partition key mode") && ends.contains("--adopt"), "{ends}");
-    assert_eq!(stage.fake.world().table(LEASES).items, rows, "nothing was changed");
-}
-
-/// Two at a time would undo each other's work.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_rewind_waits_for_the_first_ones_end() {
-    let stage = Stage::with_shards(1);
-    let bridge = stage.start(stage.plain()).await;
-    stage.write(10, 3);
-    stored_as_carried(&stage).await;
-    let gate = Gate::shut();
-    stage.fake.world().faults.once("TransactWriteItems", Fault::Hold(gate.clone()));
-    let config = stage.plain();
-    let first = tokio::spawn(async move { rewind(&config, to("trim_horizon")).await });
-    gate.reached_by(1).await;
-    let second = rewind(&stage.plain(), to("trim_horizon")).await.expect_err("one is under way");
-    assert!(matches!(second, RewindError::Busy { .. }), "{second}");
-    gate.open();
-    first.await.expect("no panic").expect("it goes back");
-    stage.fake.wait_until("all of it twice", |world| stored(world) == 20).await;
-    bridge.stop().await;
-}
-
-/// The binary says what it will do, does it, and tells an operator what went wrong by its exit code.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_command_itself() {
-    let stage = Stage::with_shards(1);
-    let bridge = Process::run(&stage.text("", OF_TABLE, ""));
-    stage.write(10, 3);
-    stored_as_carried(&stage).await;
     let shard = stage.open_shard();
-    let text = stage.text("", OF_TABLE, "");
-    let (code, out, log) =
-        output_of(&text, &["rewind", "--to", "trim_horizon", "--mark", "m", "--yes"]).await;
-    assert_eq!(code, Some(0), "{log}");
-    for part in ["1 shards go back", &shard, "back to its beginning", "\"replay\":\"m\"", "Done"] {
-        assert!(out.contains(part), "{part:?} is not in: {out}");
-    }
-    stage.fake.wait_until("all of it twice", |world| stored(world) == 20).await;
-    bridge.signal("TERM");
-    assert_eq!(bridge.end().await.0, Some(0));
-    let (code, out, log) = output_of(&text, &["rewind", "--to", "99999999999999999999999999", "--yes"]).await;
-    assert_eq!((code, out.contains("Nothing to do")), (Some(0), true), "{out}{log}");
-    let nowhere = ["rewind", "--pipeline", "x", "--to", "trim_horizon", "--yes"];
-    let (code, _, log) = output_of(&text, &nowhere).await;
-    assert_eq!((code, log.contains("no pipeline \"x\"")), (Some(2), true), "{log}");
-    let (code, _, log) = output_of(&text, &["rewind", "--to", "trim_horizon"]).await;
-    assert_eq!((code, log.contains("--yes")), (Some(2), true), "{log}");
+    stage.fake.world().rotate(&stage.stream, &shard);
+    stage.write(10, 3);
+    let config = stage.config("", &format!("{OF_TABLE}\nstart = \"latest\""), "");
+    let bridge = stage.start(config.clone()).await;
+    let at_work = |world: &World| shard_rows(world).iter().any(|row| is_there(&row["owner"]));
+    stage.fake.wait_until("the open shard read", at_work).await;
+    rewind(&config, to("trim_horizon")).await.expect("it goes back");
+    stage.write(5, 3);
+    stored_as_carried(&stage).await;
+    bridge.stop().await;
+    let world = stage.fake.world();
+    assert_eq!(stored(&world), 25);
+    assert_carried(&world, 0..25, &world.changes(TABLE));
+    assert_parents_first(&world, 0);
 }
