@@ -46,6 +46,19 @@ impl View {
     }
 }
 
+impl StoredEnds {
+    /// In what the stream row differs: its name, as here, as there.
+    pub fn differences<'a>(&'a self, row: &'a StreamRow) -> Vec<(&'static str, &'a str, &'a str)> {
+        let pairs = [
+            ("table", &self.table_arn, &row.table_arn),
+            ("Kinesis stream", &self.sink_arn, &row.sink_arn),
+            ("partition key mode", &self.partition_key, &row.partition_key),
+        ];
+        let other = pairs.into_iter().filter(|(_, ours, theirs)| ours != theirs);
+        other.map(|(what, ours, theirs)| (what, ours.as_str(), theirs.as_str())).collect()
+    }
+}
+
 /// One row's change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
@@ -96,26 +109,12 @@ pub struct Move {
 /// The next part of the rewind that the stream row holds.
 pub fn next(view: &View, ours: &StoredEnds, listings: Option<&Listings>) -> Next {
     let Some(rewind) = &view.stream.rewind else { return Next::Done };
-    if rewind.is_reset {
-        let frozen: BTreeSet<ShardKey> = view
-            .shards
-            .iter()
-            .filter(|(_, row)| row.state == ShardState::Frozen)
-            .map(|(key, _)| key.clone())
-            .collect();
-        let thaw = |key: &ShardKey| {
-            let thawed = |row: &ShardRow| ShardRow { state: ShardState::Active, ..row.clone() };
-            view.shards.get(key).map(|row| replace(key, row, thawed(row)))
-        };
-        return steps_or(first_generation(view, &frozen, thaw), || end(&view.stream, rewind, ours));
-    }
     let concerned = concerned(view, rewind.order.shard.as_ref());
-    let warm = |key: &&ShardKey| view.shards.get(key).is_some_and(|row| row.state != ShardState::Frozen);
-    let freezes: Vec<Step> = concerned
-        .iter()
-        .filter(warm)
-        .filter_map(|key| view.shards.get(key).map(|row| replace(key, row, frozen(row))))
-        .collect();
+    if rewind.is_reset {
+        let thaws = first_generation(view, &concerned, |key| thaw(view, key));
+        return steps_or(thaws, || end(&view.stream, rewind, ours));
+    }
+    let freezes: Vec<Step> = concerned.iter().filter_map(|key| freeze(view, key)).collect();
     if !freezes.is_empty() {
         return Next::Freeze(freezes);
     }
@@ -216,16 +215,24 @@ fn replace(key: &ShardKey, seen: &ShardRow, next: ShardRow) -> Step {
     Step::Replace { key: key.clone(), seen: Box::new(seen.clone()), next }
 }
 
-/// Nobody's any more, and in an epoch in which nobody owned it.
-fn frozen(row: &ShardRow) -> ShardRow {
-    ShardRow {
+/// Makes a row nobody's, in an epoch in which nobody owned it; `None` once it is frozen.
+fn freeze(view: &View, key: &ShardKey) -> Option<Step> {
+    let row = view.shards.get(key).filter(|row| row.state != ShardState::Frozen)?;
+    let frozen = ShardRow {
         owner: None,
         incarnation: None,
         epoch: row.epoch + 1,
         state: ShardState::Frozen,
         halted_because: None,
         ..row.clone()
-    }
+    };
+    Some(replace(key, row, frozen))
+}
+
+/// Gives a frozen row free.
+fn thaw(view: &View, key: &ShardKey) -> Option<Step> {
+    let row = view.shards.get(key).filter(|row| row.state == ShardState::Frozen)?;
+    Some(replace(key, row, ShardRow { state: ShardState::Active, ..row.clone() }))
 }
 
 fn removals(view: &View) -> Vec<Step> {

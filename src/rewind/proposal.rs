@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::{RewindError, Rewinding, may_pass, new_retry};
 use crate::lease::order::{Order, Target};
-use crate::lease::rewind::{Move, StoredEnds, View, moves};
-use crate::lease::row::{ShardKey, StreamRow};
+use crate::lease::rewind::{Move, View, moves};
+use crate::lease::row::ShardKey;
+use crate::stream::SequenceNumber;
 use crate::stream::source::ShardId;
 
 /// The most shards named in a list.
@@ -20,7 +21,7 @@ pub struct Proposal {
     is_resumed: bool,
     /// In the order in which they are read again.
     moves: Vec<Move>,
-    /// What is accepted: its name, what is stored, what the configuration says.
+    /// What is accepted: its name, what the configuration says, what is stored.
     adopted: Vec<(&'static str, String, String)>,
     starts_anew: bool,
 }
@@ -73,7 +74,9 @@ impl Rewinding {
             }
             None => Vec::new(),
         };
-        let adopted = if order.adopt { adopted(&view.stream, &ours) } else { Vec::new() };
+        let changed = ours.differences(&view.stream).into_iter();
+        let adopted =
+            changed.map(|(what, ours, stored)| (what, ours.to_owned(), stored.to_owned())).collect();
         let pipeline = self.pipeline.name.to_string();
         Ok(Proposal { pipeline, order: order.clone(), is_resumed, moves, adopted, starts_anew })
     }
@@ -111,23 +114,13 @@ impl Rewinding {
     }
 }
 
-fn adopted(stored: &StreamRow, ours: &StoredEnds) -> Vec<(&'static str, String, String)> {
-    let pairs = [
-        ("table", &stored.table_arn, &ours.table_arn),
-        ("Kinesis stream", &stored.sink_arn, &ours.sink_arn),
-        ("partition key mode", &stored.partition_key, &ours.partition_key),
-    ];
-    let changed = pairs.into_iter().filter(|(_, stored, ours)| stored != ours);
-    changed.map(|(what, stored, ours)| (what, stored.clone(), ours.clone())).collect()
-}
-
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Proposal { pipeline, order, moves, .. } = self;
         if self.is_resumed {
             writeln!(f, "Pipeline {pipeline}: the rewind {order}, which broke off, is carried to its end.")?;
         }
-        for (what, stored, ours) in &self.adopted {
+        for (what, ours, stored) in &self.adopted {
             writeln!(f, "Pipeline {pipeline}: its {what} becomes {ours} (until now {stored}).")?;
         }
         if self.starts_anew {
@@ -148,13 +141,10 @@ impl fmt::Display for Proposal {
         }
         writeln!(f, "Pipeline {pipeline}, shards that go back: {}", moves.len())?;
         for one in moves.iter().take(MOST_NAMED) {
-            let place = |place: &Option<_>| match place {
-                Some(number) => format!("{number}"),
-                None => "its beginning".to_owned(),
-            };
-            let (from, to) = (place(&one.from), place(&one.to));
-            let state = if one.was_finished { ", finished, is read again" } else { "" };
-            writeln!(f, "  {}{state}: from {from} back to {to}", one.key)?;
+            let from = one.from.as_ref().map_or("none", SequenceNumber::as_str);
+            let to = one.to.as_ref().map_or("its beginning", SequenceNumber::as_str);
+            let state = if one.was_finished { " (finished, read again)" } else { "" };
+            writeln!(f, "  {}{state}: from checkpoint {from} back to {to}", one.key)?;
         }
         if moves.len() > MOST_NAMED {
             writeln!(f, "  and {} more", moves.len() - MOST_NAMED)?;

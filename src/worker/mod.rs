@@ -57,19 +57,13 @@ pub enum NotThisPipeline {
 impl Pipeline {
     /// Whether the lease table's row of this name is this pipeline's.
     pub fn recognise(&self, row: &StreamRow) -> Result<(), NotThisPipeline> {
-        let ours = self.stored_ends();
-        let pairs = [
-            ("table", &ours.table_arn, &row.table_arn),
-            ("Kinesis stream", &ours.sink_arn, &row.sink_arn),
-            ("partition key mode", &ours.partition_key, &row.partition_key),
-        ];
-        match pairs.into_iter().find(|(_, ours, theirs)| ours != theirs) {
+        match self.stored_ends().differences(row).first() {
             None => Ok(()),
             Some((what, ours, theirs)) => Err(NotThisPipeline::OtherEnds {
                 pipeline: self.name.to_string(),
                 what,
-                ours: ours.clone(),
-                theirs: theirs.clone(),
+                ours: (*ours).to_owned(),
+                theirs: (*theirs).to_owned(),
             }),
         }
     }

@@ -135,7 +135,7 @@ async fn the_command_itself() {
     let (code, out, log) =
         output_of(&text, &["rewind", "--to", "trim_horizon", "--mark", "m", "--yes"]).await;
     assert_eq!(code, Some(0), "{log}");
-    for part in ["shards that go back: 1", &shard, "back to its beginning", "\"replay\":\"m\"", "Done"] {
+    for part in ["shards that go back: 1", &shard, "from checkpoint", "\"replay\":\"m\"", "Done"] {
         assert!(out.contains(part), "{part:?} is not in: {out}");
     }
     stage.fake.wait_until("all of it twice", |world| stored(world) == 20).await;
