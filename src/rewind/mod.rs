@@ -101,8 +101,10 @@ impl Rewinding {
             sleep_until(&**machine, began + LEAST_TIME).await;
         }
         drop(heartbeats);
-        if let Err(error) = self.shared.store.end_session(&me).await {
-            tracing::warn!("end the rewind's session, which workers will do otherwise: {error}");
+        if !matches!(result, Err(RewindError::SessionLost))
+            && let Err(error) = self.shared.store.end_session(&me).await
+        {
+            tracing::warn!("end the rewind's session, which otherwise a worker does: {error}");
         }
         result
     }
