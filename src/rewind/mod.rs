@@ -8,6 +8,7 @@
 mod prepare;
 mod proposal;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -222,23 +223,20 @@ impl Rewinding {
         }
         let rows = store.shards(name).await?.into_iter();
         let rows = rows.map(|(key, row)| Ok((key, row.map_err(bad_row)?)));
-        let shards =
-            rows.collect::<Result<std::collections::BTreeMap<ShardKey, ShardRow>, NotThisPipeline>>()?;
+        let shards = rows.collect::<Result<BTreeMap<ShardKey, ShardRow>, NotThisPipeline>>()?;
         // After the shards: one that is finished in between is in both, and its stale row cannot be written over.
         let finished = store.finished_shards(name).await?.into_iter().collect();
         Ok(View { stream, shards, finished })
     }
 
     async fn list(&self, view: &View) -> Result<Listings, RewindError> {
+        let labels: BTreeSet<String> = view.keys().into_iter().map(|key| key.label).collect();
         let mut listings = Listings::new();
-        for key in view.keys() {
-            if !listings.contains_key(&key.label) {
-                let stream = self.pipeline.stream_arn(&key.label).map_err(|error| {
-                    ApiError::new("DescribeStream", ErrorKind::Invalid, "BadArn", error.to_string())
-                })?;
-                let listing = self.pipeline.list(&self.shared, &stream).await?;
-                listings.insert(key.label, listing);
-            }
+        for label in labels {
+            let stream = self.pipeline.stream_arn(&label).map_err(|error| {
+                ApiError::new("DescribeStream", ErrorKind::Invalid, "BadArn", error.to_string())
+            })?;
+            listings.insert(label, self.pipeline.list(&self.shared, &stream).await?);
         }
         Ok(listings)
     }
