@@ -24,7 +24,7 @@
 //! - **P4 Fencing.** A worker sends nothing past its session's deadline; every lease write is conditional on owner, epoch
 //!   and revision ([`lease::session`], [`lease::store`]).
 //! - **P5 Bounded.** Every buffer has a limit; reading pauses before memory grows ([`delivery::memory`]).
-//! - **P6 Monotone.** A shard's checkpoint only moves forward.
+//! - **P6 Monotone.** A shard's checkpoint only moves forward, save by an operator's [`rewind`].
 //! - **P7 Honest.** What could not be kept is counted, logged and stored in the lease table; never silent.
 //!
 //! # One change's journey
@@ -38,10 +38,11 @@
 //! 7. `worker::shard` and [`lease::store`]: the checkpoint goes to the lease table, conditional on owner and epoch.
 //!
 //! At a shard's end its lanes empty, then one transaction makes its row a finished one and adds its children's.
+//! The only way back is an operator's [`rewind`]: [`lease::rewind`] says which rows it changes, and in which order.
 //!
 //! # Decisions and effects
 //! Pure, with time and randomness handed in: `stream::{page, reader, lineage, retention}`, `record`, `delivery::{lanes, watermark}`,
-//! `lease::{row, liveness, plan}`, `retry`, `ops::repeats`. A thin shell runs them (`worker`, `delivery::writer`,
+//! `lease::{row, liveness, plan, rewind}`, `retry`, `ops::repeats`. A thin shell runs them (`worker`, `delivery::writer`,
 //! `lease::session`) over four ports: [`stream::source::StreamSource`], [`delivery::sink::KinesisSink`],
 //! [`lease::table::LeaseTable`] and [`machine::Machine`]. The worker takes clock, tasks and randomness from the last
 //! alone (`clippy.toml` sees to it), so that the whole of it runs in a simulation that replays from a seed
@@ -60,6 +61,7 @@ pub mod machine;
 pub mod ops;
 pub mod record;
 pub mod retry;
+pub mod rewind;
 pub mod start;
 pub mod stream;
 pub mod worker;

@@ -67,13 +67,10 @@ impl Bridge {
         let settings = WorkerSettings {
             identity: Identity {
                 id: config.worker.id.clone(),
-                host: gethostname::gethostname().to_string_lossy().into_owned(),
+                host: host(),
                 pipelines: config.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect(),
             },
-            timing: SessionTiming {
-                heartbeat_interval: config.lease_table.heartbeat_interval,
-                failover_time: config.lease_table.failover_time,
-            },
+            timing: session_timing(&config),
             shutdown_timeout: config.worker.shutdown_timeout,
         };
         let worker = Worker { shared: Arc::new(shared), pipelines, settings };
@@ -94,7 +91,7 @@ impl Bridge {
 }
 
 /// Asks for a pipeline's two ends.
-async fn pipeline(
+pub(crate) async fn pipeline(
     aws: &Aws,
     settings: config::Pipeline,
     patience: &Patience<'_>,
@@ -126,11 +123,7 @@ async fn lease_store(
     patience: &Patience<'_>,
     pipelines: &[Arc<Pipeline>],
 ) -> Result<LeaseStore, StartError> {
-    let table = &config.lease_table;
-    let client = aws.dynamodb(LEASE_TABLE_SECTION, &table.connection).await.map_err(Problem::from)?;
-    let state = probe::lease_table::probe(&client, table, patience).await?;
-    let adapter = Arc::new(DynamoLeaseTable::new(client.clone(), table.name.clone()));
-    let store = LeaseStore::new(adapter, Arc::clone(machine));
+    let LeaseTable { client, state, store } = lease_table(aws, config, machine, patience).await?;
     if state == LeaseTableState::Ready {
         for pipeline in pipelines {
             let row = patience.ask(LEASE_TABLE_SECTION, || store.stream_row(&pipeline.name)).await?;
@@ -143,6 +136,39 @@ async fn lease_store(
             }
         }
     }
-    probe::lease_table::prepare(&client, table, patience).await?;
+    probe::lease_table::prepare(&client, &config.lease_table, patience).await?;
     Ok(store)
+}
+
+/// The lease table as it was found.
+pub(crate) struct LeaseTable {
+    client: aws_sdk_dynamodb::Client,
+    pub(crate) state: LeaseTableState,
+    pub(crate) store: LeaseStore,
+}
+
+/// Looks at the lease table; writes nothing.
+pub(crate) async fn lease_table(
+    aws: &Aws,
+    config: &Config,
+    machine: &Arc<dyn Machine>,
+    patience: &Patience<'_>,
+) -> Result<LeaseTable, StartError> {
+    let table = &config.lease_table;
+    let client = aws.dynamodb(LEASE_TABLE_SECTION, &table.connection).await.map_err(Problem::from)?;
+    let state = probe::lease_table::probe(&client, table, patience).await?;
+    let adapter = Arc::new(DynamoLeaseTable::new(client.clone(), table.name.clone()));
+    Ok(LeaseTable { client, state, store: LeaseStore::new(adapter, Arc::clone(machine)) })
+}
+
+/// How this configuration's sessions are kept.
+pub(crate) fn session_timing(config: &Config) -> SessionTiming {
+    SessionTiming {
+        heartbeat_interval: config.lease_table.heartbeat_interval,
+        failover_time: config.lease_table.failover_time,
+    }
+}
+
+pub(crate) fn host() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
 }

@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod failure;
 mod output;
+mod rewind;
 mod run;
 
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ enum Command {
     Run(ConfigArgument),
     /// Check configuration, reachability and permissions; changes nothing
     Check(ConfigArgument),
+    /// Carry changes again from an earlier place on, or accept another table or sink; asks first
+    Rewind(rewind::RewindArguments),
     /// Try it: emulators inside the process, live writes, and the records as they land
     #[cfg(feature = "demo")]
     Demo(demo::DemoArguments),
@@ -79,6 +82,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(argument) => block_on(run::run(argument.load()?)),
         Command::Check(argument) => block_on(check::run(argument.load()?)),
+        Command::Rewind(arguments) => block_on(rewind::run(arguments)),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => block_on(demo::run(arguments)),
         Command::Config => config::run(),

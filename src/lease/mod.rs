@@ -3,7 +3,9 @@
 pub mod awaited;
 pub mod balance;
 pub mod liveness;
+pub mod order;
 pub mod plan;
+pub mod rewind;
 pub mod row;
 pub mod session;
 pub mod store;

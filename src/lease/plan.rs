@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::awaited::{Lease, Waiting};
 use super::balance::{Member, balance};
-use super::row::{Owner, ShardKey, ShardRow, StreamRow};
+use super::row::{Owner, ShardKey, ShardRow, ShardState, StreamRow};
 use super::store::ShardEntry;
 use crate::stream::source::ShardId;
 
@@ -98,7 +98,7 @@ pub struct Plan {
 /// A lease without an owner to stay with.
 struct Loose {
     lease: Lease,
-    /// `None` while its owner, who drains, still has it.
+    /// `None` while it cannot be had: its owner, who drains, still has it, or a rewind is under way.
     candidate: Option<Candidate>,
 }
 
@@ -163,8 +163,16 @@ fn sort_out(
         let lease = (index, key.clone());
         let candidate =
             || Candidate { key: key.clone(), row: row.clone(), parents: parents(key, row, &unfinished) };
+        let owner = row.owner().filter(|owner| observer.living.contains(owner));
+        if stream.rewind.is_some() || row.state == ShardState::Frozen {
+            // Nobody touches it; it counts, lest other leases move to make up for it.
+            if !owner.is_some_and(|owner| hold(&owner)) {
+                loose.push(Loose { lease, candidate: None });
+            }
+            continue;
+        }
         let is_overdue = (observer.is_overdue)(&lease, row.revision);
-        match row.owner().filter(|owner| observer.living.contains(owner)) {
+        match owner {
             Some(owner) if owner == *observer.me => match (observer.doing)(&lease) {
                 Doing::HandingOver(to) if hold(&to) => {}
                 Doing::Running { movable: can_move } if hold(&owner) => {

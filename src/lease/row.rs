@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 use serde_dynamo::{AttributeValue, Item};
 
+use super::order::{Replay, Rewind};
 use super::table::RowKey;
 use crate::stream::SequenceNumber;
 use crate::stream::source::ShardId;
@@ -108,6 +109,9 @@ pub struct StreamRow {
     pub revision: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
+    /// While it is there, no worker takes a lease of the pipeline or adds a row to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewind: Option<Rewind>,
 }
 
 /// A stream of the pipeline's table.
@@ -167,6 +171,9 @@ pub struct ShardRow {
     pub latest_first: Option<SequenceNumber>,
     /// When the row was made, epoch milliseconds.
     pub discovered_at_ms: u64,
+    /// Set by the last `rewind` that moved the checkpoint back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -192,6 +199,8 @@ pub enum ShardState {
     Active,
     /// Stopped until an operator helps; tried again by whoever takes the lease next.
     Halted,
+    /// Held still by a `rewind`: nobody takes it.
+    Frozen,
 }
 
 /// Changes that may be missing (P7): from this position (or stream) to that one.
@@ -219,6 +228,10 @@ pub struct FinishedRow {
     pub parents: Vec<ShardId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
+    /// The lease's last epoch: a `rewind` that reads the shard again goes on from it, so that no write of the shard's
+    /// first life can reach the row of its second (P4).
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// A row that does not read as it should.
@@ -285,6 +298,7 @@ mod tests {
             latest_from_ms: Some(7),
             latest_first: SequenceNumber::parse("6").ok(),
             discovered_at_ms: 8,
+            replay: Some(Replay { mark: "m".parse().ok(), until_ms: 2, carried_until_ms: Some(1) }),
         };
         assert_eq!(decode::<ShardRow>(&encode(&row)), Ok(row));
     }

@@ -425,5 +425,7 @@ fn fenced(row: &ShardRow) -> Vec<Clause> {
     conditions
 }
 
+mod rewind;
+
 #[cfg(test)]
 mod tests;

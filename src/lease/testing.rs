@@ -208,6 +208,7 @@ pub(super) fn fresh_row() -> ShardRow {
         latest_from_ms: None,
         latest_first: None,
         discovered_at_ms: 0,
+        replay: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The `dynamodb_json` format: what Kinesis Data Streams for DynamoDB writes, plus what that lacks.
 //!
 //! Keys and images are copied byte for byte from the page. Members stand in the managed feature's order;
-//! `SequenceNumber`, `StreamViewType`, `eventSourceARN` and `truncated` are ours.
+//! `SequenceNumber`, `StreamViewType`, `eventSourceARN`, `replay` and `truncated` are ours.
 
 use serde_json::value::RawValue;
 
@@ -9,7 +9,7 @@ use super::envelope::{Source, put, put_number};
 use super::truncated::Truncated;
 use crate::stream::page::{EventName, StreamRecord, UserIdentity};
 
-/// Writes the payload of `record`, without the images in `truncated`.
+/// Writes the payload of `record`, without the images in `truncated` and without the end that both formats share.
 pub(super) fn write(out: &mut Vec<u8>, record: &StreamRecord<'_>, source: &Source, truncated: Truncated) {
     put(out, r#"{"awsRegion":"#);
     put(out, record.aws_region.map_or(source.region.as_str(), |region| region.as_json()));
@@ -34,8 +34,6 @@ pub(super) fn write(out: &mut Vec<u8>, record: &StreamRecord<'_>, source: &Sourc
     put(out, record.event_source.map_or(r#""aws:dynamodb""#, |event_source| event_source.as_json()));
     put(out, r#","eventSourceARN":"#);
     put(out, &source.arn);
-    truncated.write_member(out);
-    put(out, "}");
 }
 
 fn put_change(out: &mut Vec<u8>, record: &StreamRecord<'_>, truncated: Truncated) {

@@ -53,6 +53,15 @@ pub struct EncoderOptions {
 pub struct Encoder {
     options: EncoderOptions,
     source: Source,
+    replay: Option<ReplayMember>,
+}
+
+/// The member that changes carried again get, and which changes those are.
+#[derive(Clone, Debug)]
+struct ReplayMember {
+    json: String,
+    /// Epoch milliseconds.
+    until_ms: u64,
 }
 
 /// A Kinesis record that is ready to be put.
@@ -77,7 +86,13 @@ impl Encoder {
     /// An encoder for the stream in `options`.
     pub fn new(options: EncoderOptions) -> Self {
         let source = Source::new(&options.stream);
-        Self { options, source }
+        Self { options, source, replay: None }
+    }
+
+    /// The same, with `"replay":"<mark>"` in the records of changes made up to this moment (epoch milliseconds).
+    pub fn marking(self, mark: &str, until_ms: u64) -> Self {
+        let json = format!(r#","replay":{}"#, serde_json::Value::from(mark));
+        Self { replay: Some(ReplayMember { json, until_ms }), ..self }
     }
 
     /// Encodes one change.
@@ -123,6 +138,11 @@ impl Encoder {
             Format::Json => json::write(data, record, &self.source, truncated)
                 .map_err(|json::FieldError { field, error }| EncodeError::NotAnItem { field, error })?,
         }
+        if let Some(replay) = self.replay.as_ref().filter(|replay| record.created_at_ms <= replay.until_ms) {
+            put(data, &replay.json);
+        }
+        truncated.write_member(data);
+        put(data, "}");
         Ok(())
     }
 
@@ -131,7 +151,8 @@ impl Encoder {
         const REST: usize = 512;
         let image = |image: Option<&serde_json::value::RawValue>| image.map_or(0, |image| image.get().len());
         let parts = record.keys.get().len() + image(record.new_image) + image(record.old_image);
-        parts + self.source.arn.len() + REST
+        let replay = self.replay.as_ref().map_or(0, |replay| replay.json.len());
+        parts + self.source.arn.len() + replay + REST
     }
 }
 

@@ -5,7 +5,8 @@ use super::plain::{self, ItemError};
 use super::truncated::Truncated;
 use crate::stream::page::{EventName, StreamRecord};
 
-/// Writes the payload of `record`, without the images in `truncated`. On an error `out` holds a part of it.
+/// Writes the payload of `record`, without the images in `truncated` and without the end that both formats share. On an
+/// error `out` holds a part of it.
 pub(super) fn write(
     out: &mut Vec<u8>,
     record: &StreamRecord<'_>,
@@ -38,8 +39,6 @@ pub(super) fn write(
     put(out, r#"","event_id":"#);
     put(out, record.event_id.as_json());
     put(out, if record.is_ttl_delete() { r#","ttl":true"# } else { r#","ttl":false"# });
-    truncated.write_member(out);
-    put(out, "}");
     Ok(())
 }
 

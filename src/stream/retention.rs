@@ -19,10 +19,11 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Its changes since it was opened are wanted, or since the moment at which `latest` began. An id that does not tell
-    /// when it was opened leaves its discovery.
-    pub fn new(shard: &ShardId, latest_from_ms: Option<u64>, discovered_at_ms: u64) -> Self {
-        let wanted_from_ms = latest_from_ms.or_else(|| shard.created_ms()).unwrap_or(discovered_at_ms);
+    /// Its changes since it was opened are wanted, or `from_ms`: since the moment at which `latest` began, or those behind
+    /// what a shard that a `rewind` moved back had carried by then. An id that does not tell when it was opened leaves its
+    /// discovery.
+    pub fn new(shard: &ShardId, from_ms: Option<u64>, discovered_at_ms: u64) -> Self {
+        let wanted_from_ms = from_ms.or_else(|| shard.created_ms()).unwrap_or(discovered_at_ms);
         Unread { wanted_from_ms, discovered_at_ms }
     }
 

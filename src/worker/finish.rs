@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::course::Course;
 use super::held::Held;
-use super::order::Order;
 use super::pipeline::{Pipeline, READ_TIMEOUT};
 use super::shard::{ShardEnd, ShardTask};
 use crate::error::{ApiError, ErrorKind};
@@ -33,6 +33,7 @@ pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, now_ms: u64) -
         latest_from_ms: None,
         latest_first: None,
         discovered_at_ms: now_ms,
+        replay: None,
     }
 }
 
@@ -68,7 +69,7 @@ pub async fn finish(task: &ShardTask, held: &mut Held) -> ShardEnd {
     let mut retry = Retry::new(Duration::from_millis(200), Duration::from_secs(5));
     let mut failures = Repeats::default();
     loop {
-        if task.order.borrow().is_over(machine.now()) {
+        if task.course.borrow().is_over(machine.now()) {
             return release(task, held).await;
         }
         let Some(limit) = held.time_left(machine) else {
@@ -81,6 +82,7 @@ pub async fn finish(task: &ShardTask, held: &mut Held) -> ShardEnd {
             finished_at_ms: machine.wall_ms(),
             parents: row.parents.clone(),
             gaps: row.gaps.clone(),
+            epoch: row.epoch,
         };
         let store = &held.store;
         match store.finish(&held.pipeline, &held.key, &row, &finished, &children, limit).await {
@@ -155,7 +157,7 @@ async fn children(task: &ShardTask, held: &Held) -> Vec<(ShardKey, ShardRow)> {
         None => return Vec::new(),
     };
     let now_ms = page.served_at_ms.unwrap_or_else(|| machine.wall_ms());
-    let is_stopping = matches!(*task.order.borrow(), Order::Stop { .. });
+    let is_stopping = matches!(*task.course.borrow(), Course::Stop { .. });
     let heir = held.row.owner().filter(|_| !is_stopping);
     let child_row = |shard| {
         let mut row = late_shard_row(shard, true, now_ms);
@@ -178,7 +180,7 @@ async fn children(task: &ShardTask, held: &Held) -> Vec<(ShardKey, ShardRow)> {
 /// the lease goes with the session.
 pub async fn release(task: &ShardTask, held: &mut Held) -> ShardEnd {
     let machine = &*task.shared.machine;
-    let heir = task.order.borrow().heir().cloned();
+    let heir = task.course.borrow().heir().cloned();
     let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(1));
     loop {
         if let Some(limit) = held.time_left(machine) {

@@ -5,10 +5,10 @@
 //! then everything of it is dropped at once and the next tenure starts from what the lease table says (P4).
 
 mod coordinator;
+mod course;
 mod discovery;
 mod finish;
 mod held;
-mod order;
 mod pacer;
 pub mod pipeline;
 mod reading;
@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::lease::rewind::StoredEnds;
 use crate::lease::row::{BadRow, StreamRow};
 use crate::lease::session::{Identity, Session, SessionError, SessionTiming};
 use crate::machine::{BoxFuture, timeout};
@@ -46,7 +47,8 @@ pub struct Worker {
 pub enum NotThisPipeline {
     #[error(
         "pipeline {pipeline:?}: its {what} is {ours}, but the lease table says {theirs}. Two fleets must not share a \
-         pipeline's name: give this pipeline another name, or use another lease table"
+         pipeline's name: give this pipeline another name, or use another lease table; if this very pipeline is to \
+         change, `ddb-kinesis-bridge rewind --pipeline {pipeline} --adopt` makes the lease table follow"
     )]
     OtherEnds { pipeline: String, what: &'static str, ours: String, theirs: String },
     #[error("pipeline {pipeline:?}: {bad}")]
@@ -56,28 +58,28 @@ pub enum NotThisPipeline {
 impl Pipeline {
     /// Whether the lease table's row of this name is this pipeline's.
     pub fn recognise(&self, row: &StreamRow) -> Result<(), NotThisPipeline> {
-        let pairs = [
-            ("table", &self.ends.table_arn, &row.table_arn),
-            ("Kinesis stream", &self.ends.sink_arn, &row.sink_arn),
-            ("partition key mode", &self.partition_key_mode(), &row.partition_key),
-        ];
-        match pairs.into_iter().find(|(_, ours, theirs)| ours != theirs) {
+        match self.stored_ends().differences(row).first() {
             None => Ok(()),
             Some((what, ours, theirs)) => Err(NotThisPipeline::OtherEnds {
                 pipeline: self.name.to_string(),
                 what,
-                ours: ours.clone(),
-                theirs: theirs.clone(),
+                ours: (*ours).to_owned(),
+                theirs: (*theirs).to_owned(),
             }),
         }
     }
 
-    /// As the stream row and the configuration spell it.
-    fn partition_key_mode(&self) -> String {
+    /// The pipeline's ends as the stream row spells them.
+    pub fn stored_ends(&self) -> StoredEnds {
         use crate::config::PartitionKeyMode;
-        match self.settings.record.partition_key {
-            PartitionKeyMode::PartitionKey => "partition_key".to_owned(),
-            PartitionKeyMode::ItemKey => "item_key".to_owned(),
+        let partition_key = match self.settings.record.partition_key {
+            PartitionKeyMode::PartitionKey => "partition_key",
+            PartitionKeyMode::ItemKey => "item_key",
+        };
+        StoredEnds {
+            table_arn: self.ends.table_arn.clone(),
+            sink_arn: self.ends.sink_arn.clone(),
+            partition_key: partition_key.to_owned(),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::delivery::memory::Budget;
 use crate::delivery::sink::KinesisSink;
 use crate::delivery::writer::Shrink;
 use crate::error::ApiError;
+use crate::lease::order::Replay;
 use crate::lease::row::ShardKey;
 use crate::lease::store::LeaseStore;
 use crate::machine::{Machine, timeout};
@@ -120,16 +121,20 @@ impl Pipeline {
         StreamArn::parse(&format!("{}/stream/{label}", self.ends.table_arn))
     }
 
-    /// The encoder for the changes of one stream.
-    pub fn encoder(&self, stream: StreamArn) -> Encoder {
-        Encoder::new(EncoderOptions {
+    /// The encoder for the changes of one stream, some of them perhaps carried again.
+    pub fn encoder(&self, stream: StreamArn, replay: Option<&Replay>) -> Encoder {
+        let encoder = Encoder::new(EncoderOptions {
             format: self.settings.record.format,
             key_mode: self.settings.record.partition_key,
             key_schema: self.ends.key_schema.clone(),
             stream,
             limit_bytes: self.ends.max_record_bytes,
             oversize: self.settings.sink.oversize,
-        })
+        });
+        match replay.and_then(|replay| Some((replay.mark.as_ref()?, replay.until_ms))) {
+            Some((mark, until_ms)) => encoder.marking(mark.as_str(), until_ms),
+            None => encoder,
+        }
     }
 
     /// What becomes of a record that Kinesis refuses.

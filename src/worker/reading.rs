@@ -12,6 +12,7 @@ use crate::delivery::memory::{Budget, Reservation};
 use crate::delivery::sink::PutEntry;
 use crate::delivery::writer::{Feeder, Submission};
 use crate::error::{ApiError, ErrorKind};
+use crate::lease::order::Replay;
 use crate::lease::row::Gap;
 use crate::machine::{MonoTime, sleep_until, timeout};
 use crate::ops::repeats::Repeats;
@@ -88,6 +89,7 @@ pub struct Start {
     pub latest_iterator: Option<String>,
     pub discovered_at_ms: u64,
     pub in_gap: bool,
+    pub replay: Option<Replay>,
 }
 
 impl Reading {
@@ -107,8 +109,10 @@ impl Reading {
             (None, None) => IteratorPosition::TrimHorizon,
         };
         let iterator = start.latest_iterator.filter(|_| position == IteratorPosition::Latest);
-        let unread = Unread::new(&start.shard, start.latest_from_ms, start.discovered_at_ms);
-        let encoder = pipeline.encoder(start.stream.clone());
+        let carried_until_ms = start.replay.as_ref().and_then(|replay| replay.carried_until_ms);
+        let from_ms = start.latest_from_ms.or(carried_until_ms);
+        let unread = Unread::new(&start.shard, from_ms, start.discovered_at_ms);
+        let encoder = pipeline.encoder(start.stream.clone(), start.replay.as_ref());
         let budget = pipeline.shard_budget();
         Reading {
             shared,

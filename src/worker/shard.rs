@@ -8,9 +8,9 @@ use std::time::Duration;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
+use super::course::Course;
 use super::finish;
 use super::held::Held;
-use super::order::Order;
 use super::pipeline::{Pipeline, Shared};
 use super::reading::{AT_REST, Event, Reading, Start};
 use crate::delivery::lanes::ShardSlot;
@@ -46,7 +46,7 @@ pub struct ShardTask {
     pub deadline: watch::Receiver<MonoTime>,
     pub writer: WriterHandle,
     pub slot: ShardSlot,
-    pub order: watch::Receiver<Order>,
+    pub course: watch::Receiver<Course>,
     /// When reading last moved, on the machine's clock in milliseconds, or [`AT_REST`].
     pub touched_ms: Arc<AtomicU64>,
 }
@@ -153,7 +153,7 @@ impl Run {
             let wake = self.wake();
             tokio::select! {
                 biased;
-                changed = self.task.order.changed() => if changed.is_err() { return ShardEnd::Released } else { self.obey() },
+                changed = self.task.course.changed() => if changed.is_err() { return ShardEnd::Released } else { self.obey() },
                 result = when(&mut self.saving) => {
                     self.saving = None;
                     if !self.saved(result) {
@@ -175,16 +175,18 @@ impl Run {
         let row = &self.held.row;
         // What was submitted before a handover was called off is still under way: it is not read again.
         let position = self.inlet.last_submitted().or_else(|| row.checkpoint.clone());
-        let never_carried = position.is_none() && row.latest_first.is_none();
+        // A row that a rewind moved back has no moment any more: an iterator taken then would skip what is wanted again.
+        let is_at_latest = row.latest_from_ms.is_some() && position.is_none() && row.latest_first.is_none();
         let start = Start {
             stream: task.stream.clone(),
             shard: task.key.shard.clone(),
             checkpoint: position,
             latest_from_ms: row.latest_from_ms,
             latest_first: row.latest_first.clone(),
-            latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| never_carried),
+            latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| is_at_latest),
             discovered_at_ms: row.discovered_at_ms,
             in_gap: row.gaps.last().is_some_and(|gap| gap.to.is_none()),
+            replay: row.replay.clone(),
         };
         let reading = Reading::new(
             Arc::clone(&task.shared),
@@ -233,13 +235,13 @@ impl Run {
     }
 
     fn obey(&mut self) {
-        let order = self.task.order.borrow_and_update().clone();
-        let (until, may_go_on) = match order {
-            Order::Run => return,
+        let course = self.task.course.borrow_and_update().clone();
+        let (until, may_go_on) = match course {
+            Course::Run => return,
             // A shard at its end, or one that an operator must help, stays.
-            Order::HandOver { .. } if !matches!(self.phase, Phase::Reading) => return,
-            Order::HandOver { until, .. } => (until, true),
-            Order::Stop { until, .. } => (until, false),
+            Course::HandOver { .. } if !matches!(self.phase, Phase::Reading) => return,
+            Course::HandOver { until, .. } => (until, true),
+            Course::Stop { until, .. } => (until, false),
         };
         (self.reading, self.waiting) = (None, None);
         self.phase = Phase::Draining { until, may_go_on };

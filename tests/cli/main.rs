@@ -197,6 +197,25 @@ fn usage_errors_help_and_version() {
 }
 
 #[test]
+fn rewind_wants_a_target_and_somebody_who_agrees() {
+    for (arguments, part) in [
+        (&[][..], "--to"),
+        (&["--to", "latest"], "sequence number"),
+        (&["--to", "trim_horizon", "--mark", ""], "1 to 128 characters"),
+        (&["--adopt", "--mark", "m"], "--to"),
+        (&["--adopt", "--shard", "s"], "--to"),
+        (&["--to", "1", "--adopt", "--shard", "s"], "--adopt"),
+    ] {
+        let output = output(bridge().arg("rewind").args(arguments));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(part), "{arguments:?}: {stderr}");
+    }
+    let rewind = ["rewind", "--config", "-", "--to", "trim_horizon"];
+    assert_refused(&with_input(bridge().args(rewind), VALID), &["no terminal", "--yes"]);
+}
+
+#[test]
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = output(bridge().args(["completions", shell]));

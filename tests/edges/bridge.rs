@@ -112,9 +112,7 @@ region = "eu-central-1"
 
     pub async fn try_start(&self, config: Config) -> Result<Running, StartError> {
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
-        let credentials =
-            SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test"));
-        let bridge = Bridge::prepare(config, Some(credentials)).await?;
+        let bridge = Bridge::prepare(config, Some(credentials())).await?;
         let (stop, stopped) = watch::channel(false);
         Ok(Running { stop, task: tokio::spawn(bridge.run(stopped)) })
     }
@@ -208,6 +206,11 @@ pub fn judged(world: &World) -> Report {
 pub fn puts(request: &Request, partition_key: &str) -> bool {
     let records = request.input["Records"].as_array();
     records.is_some_and(|records| records.iter().any(|record| record["PartitionKey"] == partition_key))
+}
+
+/// What the fake expects.
+pub fn credentials() -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test"))
 }
 
 /// A bridge under way.

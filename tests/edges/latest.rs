@@ -199,7 +199,10 @@ async fn a_parent_that_is_gone_is_skipped() {
     stage.write(10, 3);
     let child = {
         let mut world = stage.fake.world();
+        // Behind a young shard, a listing without its parent is not believed.
+        world.fixed_now_ms = Some(world.now_ms() - 3_600_000);
         let child = world.rotate(&stage.stream, &parent);
+        world.fixed_now_ms = None;
         world.drop_shard(&stage.stream, &parent, GoneAnswer::ResourceNotFound);
         child
     };

@@ -128,6 +128,19 @@ impl Drop for Process {
     }
 }
 
+/// Runs another command with this configuration to its end: its exit code, standard output and standard error.
+pub async fn output_of(config: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(config.as_bytes()).expect("the configuration is written");
+    let mut command = command();
+    command.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+    command.args(arguments).arg("--config").arg(file.path()).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
+    let output = output.expect("the built binary starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
 /// A GET's status and body.
 pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("somebody listens");

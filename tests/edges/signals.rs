@@ -28,6 +28,8 @@ async fn sigterm_and_sigint_drain_and_a_restart_repeats_nothing() {
     }
     let process = Process::run(&stage.text("", OF_TABLE, ""));
     stage.all_arrive().await;
+    // They may all have been there: before it listens for signals, one would kill it.
+    process.says("the session begins");
     process.signal("TERM");
     assert_eq!(process.end().await.0, Some(0));
     stage.judge().assert_exactly_once();

@@ -36,6 +36,7 @@ fn shrunk() {
         each(page, &whole, |facts, encoded| {
             let Ok(encoded) = encoded else { return Ok(()) };
             every_step(*format, facts, &encoded.data)?;
+            every_step(*format, facts, &marked(&encoded.data))?;
             let bytes = damaged(&mut Choices::new(choices), &encoded.data, page.bytes());
             any_bytes(*format, &bytes)
         })?;
@@ -45,6 +46,12 @@ fn shrunk() {
         let limit_bytes = size_bytes.saturating_sub(choices.below(3));
         within_the_limit(page, &EncoderOptions { limit_bytes, ..whole })
     });
+}
+
+/// The payload as a change that is carried again has it.
+fn marked(payload: &[u8]) -> Vec<u8> {
+    let open = payload.strip_suffix(b"}").expect("an object");
+    [open, br#","replay":"once \"more\""}"#].concat()
 }
 
 /// Cuts a payload as long as there is an image.

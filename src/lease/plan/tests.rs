@@ -1,4 +1,5 @@
 use super::*;
+use crate::lease::order::{Order, Rewind, Target};
 use crate::lease::row::{BadRow, ShardState, StreamEntry};
 
 fn owner(id: &str) -> Owner {
@@ -21,6 +22,7 @@ fn entry(label: &str, shard: &str, owner: Option<&str>, parent: Option<&str>) ->
         last_change_at_ms: None,
         latest_from_ms: None,
         latest_first: None,
+        replay: None,
         discovered_at_ms: 0,
     };
     (ShardKey::new(label, &ShardId::new(shard)), Ok(row))
@@ -47,6 +49,7 @@ fn stream(labels: &[(&str, bool)]) -> StreamRow {
         discovery_epoch: 1,
         revision: 1,
         gaps: vec![],
+        rewind: None,
     }
 }
 
@@ -140,6 +143,19 @@ fn a_later_stream_waits_for_the_earlier_one() {
     // A shard that was listed only after its stream was drained is still read: late, but not lost.
     sight.stream = stream(&[("L1", true), ("L2", false)]);
     assert_eq!(sight.taken(), ["a", "b"]);
+}
+
+#[test]
+fn nothing_is_taken_while_a_rewind_is_under_way_and_nothing_frozen_ever() {
+    let mut sight = Sight::of(vec![entry("L1", "a", None, None), entry("L1", "b", None, None)]);
+    if let Ok(row) = &mut sight.shards[0].1 {
+        row.state = ShardState::Frozen;
+    }
+    assert_eq!(sight.taken(), ["b"]);
+    let order = Order { shard: None, to: Some(Target::TrimHorizon), mark: None, adopt: false };
+    sight.stream.rewind = Some(Rewind { order, ordered_at_ms: 1, until_ms: 2, is_reset: true });
+    assert_eq!(sight.plan().takes, []);
+    assert_eq!(sight.plan().assigned.len(), 2, "they are counted");
 }
 
 #[test]

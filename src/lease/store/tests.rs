@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::ErrorKind;
+use crate::lease::rewind::Step;
 use crate::lease::row::{Gap, ShardState, StreamEntry};
 use crate::lease::testing::{Fault, MemoryTable, StillMachine, fresh_row, shard_key};
 use crate::stream::SequenceNumber;
@@ -99,11 +100,18 @@ fn stream_row() -> StreamRow {
         discovery_epoch: 1,
         revision: 1,
         gaps: vec![],
+        rewind: None,
     }
 }
 
 fn finished() -> FinishedRow {
-    FinishedRow { checkpoint: number(9), finished_at_ms: 7, parents: vec![ShardId::new("p")], gaps: vec![] }
+    FinishedRow {
+        checkpoint: number(9),
+        finished_at_ms: 7,
+        parents: vec![ShardId::new("p")],
+        gaps: vec![],
+        epoch: 1,
+    }
 }
 
 fn number(n: u64) -> Option<SequenceNumber> {
@@ -312,4 +320,38 @@ async fn a_finish_makes_the_children_in_one_step() {
     let finished_child = [(shard_key("s"), child)];
     assert_eq!(stage.finish("new", &end, &finished_child).await, REFUSED);
     assert_eq!(stage.finish("new", &end, &[]).await, Ok(()));
+}
+
+/// Each step holds only for the rows that were seen, and all of them only while the stream row is the rewind's.
+#[tokio::test(start_paused = true)]
+async fn a_rewinds_steps_are_fenced_by_the_stream_row_and_the_rows_seen() {
+    let stage = Stage::with_shards(&["s", "t"]).await;
+    let rewind = async |steps: &[Step], revision| kind(stage.store.rewind(PIPELINE, steps, revision).await);
+    let replace = |shard: &str, seen: &ShardRow| Step::Replace {
+        key: shard_key(shard),
+        seen: Box::new(seen.clone()),
+        next: Box::new(ShardRow { state: ShardState::Frozen, revision: seen.revision + 1, ..seen.clone() }),
+    };
+    let seen = fresh_row();
+    let moved = ShardRow { revision: 1, ..fresh_row() };
+    let other_epoch = ShardRow { epoch: 1, ..fresh_row() };
+    assert_eq!(rewind(&[replace("s", &seen)], 2).await, REFUSED, "the stream row has moved");
+    assert_eq!(rewind(&[replace("s", &seen), replace("t", &moved)], 1).await, REFUSED, "all or none");
+    assert_eq!(rewind(&[replace("s", &other_epoch)], 1).await, REFUSED);
+    assert_eq!(stage.shard("s").await, Some(seen.clone()));
+    assert_eq!(rewind(&[replace("s", &seen), replace("t", &seen)], 1).await, Ok(()));
+    assert_eq!(stage.shard("s").await.map(|row| row.state), Some(ShardState::Frozen));
+
+    let revive = |shard| [Step::Revive { key: shard_key(shard), next: Box::new(fresh_row()) }];
+    assert_eq!(rewind(&revive("f"), 1).await, REFUSED, "it is not finished");
+    stage.store.create_finished(PIPELINE, &shard_key("f"), &finished(), 1).await.expect("new");
+    assert_eq!(rewind(&revive("f"), 1).await, Ok(()));
+    assert_eq!((stage.shard("f").await, stage.is_finished("f").await), (Some(fresh_row()), false));
+    let remove = |seen: &ShardRow| [Step::Remove { key: shard_key("f"), seen: Box::new(seen.clone()) }];
+    assert_eq!(rewind(&remove(&moved), 1).await, REFUSED);
+    assert_eq!(rewind(&remove(&seen), 1).await, Ok(()));
+    assert_eq!(stage.shard("f").await, None);
+    stage.store.create_finished(PIPELINE, &shard_key("f"), &finished(), 1).await.expect("new");
+    assert_eq!(rewind(&[Step::RemoveFinished { key: shard_key("f") }], 1).await, Ok(()));
+    assert!(!stage.is_finished("f").await);
 }

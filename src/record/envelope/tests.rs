@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::testing::{Change, encode, options};
+use crate::record::testing::{Change, encode, options, payload};
 
 /// An image with a text of this length.
 fn image(length: usize) -> String {
@@ -15,6 +15,23 @@ fn at_limit(format: Format, change: &Change, limit_bytes: usize) -> Encoded {
 }
 
 const FORMATS: [Format; 2] = [Format::DynamodbJson, Format::Json];
+
+/// 1.75E9 s is when the change was made.
+#[test]
+fn a_replay_is_marked_up_to_its_moment_and_no_further() {
+    for format in [Format::DynamodbJson, Format::Json] {
+        let change = Change::new("INSERT", "NEW_IMAGE").image_new(r#"{"id":{"S":"a"}}"#);
+        let plain = payload(format, &change);
+        let marked = |until_ms| {
+            let encoder = Encoder::new(options(format)).marking("again", until_ms);
+            let encoded = change.record(|record| encoder.encode(record)).expect("a record");
+            String::from_utf8(encoded.data).expect("JSON is UTF-8")
+        };
+        let open = plain.strip_suffix('}').expect("an object");
+        assert_eq!(marked(1_750_000_000_000), format!(r#"{open},"replay":"again"}}"#));
+        assert_eq!(marked(1_749_999_999_999), plain);
+    }
+}
 
 #[test]
 fn a_record_exactly_at_the_limit_is_whole() {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::envelope::Encoder;
+use crate::record::envelope::{Encoder, EncoderOptions};
 use crate::record::testing::{Change, encode, options};
 
 const NEW: &str = r#"{"id":{"S":"a"}, "dynamodb":{"M":{"OldImage":{"S":"inner \u0022"}}}}"#;
@@ -28,6 +28,26 @@ fn cuts_as_the_encoder_would_have() {
         let without_both = shrink(format, &without_old).expect("the new image is there");
         assert_eq!(without_both, cut(format, &change(), 2));
         assert_eq!(shrink(format, &without_both), None);
+    }
+}
+
+/// What a replay's consumer needs to let it through stays, and the limit counts it.
+#[test]
+fn the_mark_of_a_replay_stays() {
+    const MARK: &str = r#","replay":"b\"ck""#;
+    for format in [Format::DynamodbJson, Format::Json] {
+        let within = |limit_bytes| {
+            let encoder = Encoder::new(EncoderOptions { limit_bytes, ..options(format) });
+            let encoder = encoder.marking("b\"ck", u64::MAX);
+            change().record(|record| encoder.encode(record)).expect("it fits")
+        };
+        let whole = within(usize::MAX);
+        let plain = encode(&options(format), &change());
+        assert_eq!(whole.size_bytes(), plain.size_bytes() + MARK.len());
+        assert!(whole.data.ends_with(format!("{MARK}}}").as_bytes()));
+        let cut = shrink(format, &whole.data).expect("the old image is there");
+        assert!(cut.ends_with(format!("{MARK},\"truncated\":[\"OldImage\"]}}").as_bytes()));
+        assert_eq!(cut, within(whole.size_bytes() - 1).data);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::lease::awaited::Lease;
 use crate::lease::plan::{Doing, Leases, Observer, Peer, Plan, plan};
 use crate::lease::row::{Owner, SessionRow};
 use crate::machine::{MonoTime, timeout};
-use crate::worker::order::Order;
+use crate::worker::course::Course;
 
 /// What is under way must be delivered in this time, or the handover is called off.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(10);
@@ -58,8 +58,8 @@ impl Tenure {
 
     fn doing(&self, lease: &Lease, now: MonoTime) -> Doing {
         let Some(running) = self.running.get(lease) else { return Doing::Nothing };
-        match &*running.order.borrow() {
-            Order::HandOver { to, until } if now < *until => Doing::HandingOver(to.clone()),
+        match &*running.course.borrow() {
+            Course::HandOver { to, until } if now < *until => Doing::HandingOver(to.clone()),
             _ => Doing::Running { movable: now >= running.stays_until },
         }
     }
@@ -70,7 +70,7 @@ impl Tenure {
         for (lease, to) in gives {
             if let Some(running) = self.running.get_mut(&lease) {
                 running.stays_until = until + STAYS_FOR;
-                running.order.send_replace(Order::HandOver { to, until });
+                running.course.send_replace(Course::HandOver { to, until });
             }
         }
     }
@@ -96,7 +96,7 @@ impl Tenure {
         };
         for (lease, running) in &self.running {
             let to = heirs.get(lease).cloned();
-            running.order.send_replace(Order::Stop { to, until: deliver_until });
+            running.course.send_replace(Course::Stop { to, until: deliver_until });
         }
         self.wait_for_shards(until).await;
         self.running.clear();

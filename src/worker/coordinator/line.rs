@@ -7,6 +7,8 @@ use tokio::sync::{Notify, watch};
 use crate::delivery::lanes::BatchLimits;
 use crate::delivery::put::Putter;
 use crate::delivery::writer::{MAX_BYTES, MAX_RECORDS, Writer, WriterHandle};
+use crate::lease::order::Rewind;
+use crate::lease::rewind::StoredEnds;
 use crate::lease::row::{Owner, StreamRow};
 use crate::machine::{MonoTime, Task};
 use crate::ops::repeats::Repeats;
@@ -22,6 +24,8 @@ pub(super) struct Line {
     pub(super) sweep_now: Arc<Notify>,
     /// Rows that do not read, and a stream row of another pipeline: said now and then, and left alone.
     pub(super) bad_rows: Repeats,
+    /// Looks that found a rewind under way.
+    pub(super) rewinds: Repeats,
 }
 
 impl Line {
@@ -52,6 +56,7 @@ impl Line {
             discovery: None,
             sweep_now: Arc::default(),
             bad_rows: Repeats::default(),
+            rewinds: Repeats::default(),
         }
     }
 
@@ -62,17 +67,40 @@ impl Line {
 
     /// The stream row of a pipeline that starts for the first time, its discovery owned by `me`.
     pub(super) fn first_row(&self, me: &Owner) -> StreamRow {
+        let StoredEnds { table_arn, sink_arn, partition_key } = self.pipeline.stored_ends();
         StreamRow {
-            table_arn: self.pipeline.ends.table_arn.clone(),
-            sink_arn: self.pipeline.ends.sink_arn.clone(),
-            partition_key: self.pipeline.partition_key_mode(),
+            table_arn,
+            sink_arn,
+            partition_key,
             streams: vec![],
             initialized: false,
             discovery_owner: Some(me.clone()),
             discovery_epoch: 1,
             revision: 1,
             gaps: vec![],
+            rewind: None,
         }
+    }
+
+    /// While a rewind changes the pipeline's rows this worker adds none and takes none. True while there is one; one that
+    /// broke off must not go unseen (P7).
+    pub(super) fn rests(&mut self, now: MonoTime, rewind: Option<&Rewind>) -> bool {
+        let Some(rewind) = rewind else {
+            self.rewinds.over();
+            return false;
+        };
+        self.discovery = None;
+        let pipeline = &*self.pipeline.name;
+        if let Some(times) = self.rewinds.happened(now) {
+            tracing::warn!(
+                pipeline,
+                times,
+                "a rewind is under way and no lease is taken; should it have broken off, go on with it: \
+                 ddb-kinesis-bridge rewind --pipeline {pipeline} {}",
+                rewind.order
+            );
+        }
+        true
     }
 
     pub(super) fn say_bad(&mut self, now: MonoTime, what: &dyn std::fmt::Display) {

@@ -2,6 +2,7 @@
 //! part of what is free, starts a task for each lease taken, hands over what is more than its share, and watches over
 //! those that run.
 
+mod dropping;
 mod giving;
 mod line;
 mod taking;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::order::Order;
+use super::course::Course;
 use super::pipeline::Shared;
 use super::shard::ShardEnd;
 use super::{Worker, stopped, task};
@@ -74,7 +75,9 @@ pub struct Tenure {
 /// A shard's task under way.
 struct Running {
     task: Task,
-    order: watch::Sender<Order>,
+    /// Of the lease, when it was taken.
+    epoch: u64,
+    course: watch::Sender<Course>,
     /// Not handed over before this moment: the last try was called off.
     stays_until: MonoTime,
     touched_ms: Arc<AtomicU64>,

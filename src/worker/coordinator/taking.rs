@@ -14,13 +14,16 @@ use crate::lease::plan::{Candidate, Parents};
 use crate::lease::row::{BadRow, Owner, ShardKey, ShardRow, StreamRow};
 use crate::lease::store::ShardEntry;
 use crate::machine::MonoTime;
+use crate::worker::course::Course;
 use crate::worker::discovery::Discovery;
-use crate::worker::order::Order;
 use crate::worker::shard::ShardTask;
 use crate::worker::task;
 
 /// The pipelines' rows; no stream row where the pipeline is not to be served just now.
 pub(super) type View = Vec<(Option<StreamRow>, Vec<ShardEntry>)>;
+
+/// A lease as its take returned it, and its pipeline's index.
+type Taken = (usize, ShardKey, ShardRow);
 
 impl Tenure {
     pub(super) async fn act(&mut self, rows: Vec<Rows>, unreadable: &[String]) -> Result<(), ApiError> {
@@ -28,6 +31,7 @@ impl Tenure {
         if !living.contains(&self.me) {
             return Ok(());
         }
+        self.drop_lost(&rows);
         let mut view: View = Vec::new();
         for (index, (stream, shards)) in rows.into_iter().enumerate() {
             let stream = self.own_discovery(index, stream, &living).await?;
@@ -93,6 +97,9 @@ impl Tenure {
         if let Err(other) = recognised {
             line.say_bad(now, &other);
             return Ok(None);
+        }
+        if line.rests(now, row.rewind.as_ref()) {
+            return Ok(Some(row));
         }
         let drains = |owner: &Owner| self.membership.iter().any(|(one, row)| one == owner && row.draining);
         let is_held = match &row.discovery_owner {
@@ -160,7 +167,7 @@ impl Tenure {
                 Err(error) => Err(error),
             }
         });
-        let results: Vec<Result<Option<(usize, ShardKey, ShardRow)>, ApiError>> =
+        let results: Vec<Result<Option<Taken>, ApiError>> =
             stream::iter(takes).buffer_unordered(TAKES_AT_A_TIME).collect().await;
         let mut failed = None;
         for result in results {
@@ -193,7 +200,8 @@ impl Tenure {
             checkpoint = row.checkpoint.as_ref().map_or("none", |checkpoint| checkpoint.as_str()),
             "the lease is taken"
         );
-        let (order, order_receiver) = watch::channel(Order::Run);
+        let epoch = row.epoch;
+        let (course, course_receiver) = watch::channel(Course::Run);
         let (end_sender, end) = watch::channel(None);
         let touched_ms = Arc::new(AtomicU64::new(self.shared.machine.now().as_millis()));
         let shard = ShardTask {
@@ -205,7 +213,7 @@ impl Tenure {
             deadline: self.deadline.clone(),
             writer: line.writer.clone(),
             slot: self.next_slot,
-            order: order_receiver,
+            course: course_receiver,
             touched_ms: Arc::clone(&touched_ms),
         };
         self.next_slot += 1;
@@ -216,7 +224,7 @@ impl Tenure {
             wake.notify_one();
         }));
         let stays_until = MonoTime::default();
-        self.running.insert((index, key), Running { task, order, stays_until, touched_ms, end });
+        self.running.insert((index, key), Running { task, epoch, course, stays_until, touched_ms, end });
     }
 }
 

@@ -118,7 +118,7 @@ impl Discovery {
         };
         let gaps: Vec<Gap> = self.row.initialized.then_some(gap).into_iter().collect();
         say_gaps(&self.pipeline, key, &gaps);
-        let row = FinishedRow { checkpoint: None, finished_at_ms: wall_ms, parents: vec![], gaps };
+        let row = FinishedRow { checkpoint: None, finished_at_ms: wall_ms, parents: vec![], gaps, epoch: 0 };
         match self.shared.store.create_finished(&self.pipeline.name, key, &row, self.row.revision).await {
             Ok(()) => {
                 self.finished.insert(key.clone(), wall_ms);

@@ -159,7 +159,8 @@ impl Discovery {
     ) -> Result<bool, ApiError> {
         let finished_at_ms = self.shared.machine.wall_ms();
         let parents = shard.parent.clone().into_iter().collect();
-        let row = FinishedRow { checkpoint: shard.ending.clone(), finished_at_ms, parents, gaps: vec![] };
+        let row =
+            FinishedRow { checkpoint: shard.ending.clone(), finished_at_ms, parents, gaps: vec![], epoch: 0 };
         match self.shared.store.create_finished(&self.pipeline.name, key, &row, self.row.revision).await {
             Ok(()) => {
                 self.finished.insert(key.clone(), finished_at_ms);

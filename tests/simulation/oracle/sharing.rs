@@ -30,7 +30,7 @@ impl Oracle {
         for (more, tables) in &held {
             for (fewer, _) in held.iter().filter(|(_, fewer)| tables.len() >= fewer.len() + 2) {
                 let serves = |table: &&str| living[fewer].serves.iter().any(|served| served == table);
-                if tables.iter().any(|table| serves(table)) {
+                if tables.iter().any(serves) {
                     return Some(format!(
                         "{more} has {} leases, {fewer} {}",
                         tables.len(),

@@ -1,10 +1,10 @@
-//! Orders: what the coordinator tells a shard's task.
+//! The course: where a shard's task is to go, as the coordinator says.
 
 use crate::lease::row::Owner;
 use crate::machine::MonoTime;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum Course {
     Run,
     /// Drain and hand the lease over to another worker. What is not delivered by `until` calls it off: the shard is read
     /// on where it stopped.
@@ -19,18 +19,27 @@ pub enum Order {
     },
 }
 
-impl Order {
+impl Course {
     /// Whether the task must end now, whatever it is at.
     pub fn is_over(&self, now: MonoTime) -> bool {
-        matches!(self, Order::Stop { until, .. } if now >= *until)
+        matches!(self, Course::Stop { until, .. } if now >= *until)
+    }
+
+    /// Whether the lease is about to be given up. A handover whose time is over was called off.
+    pub fn is_leaving(&self, now: MonoTime) -> bool {
+        match self {
+            Course::Run => false,
+            Course::HandOver { until, .. } => now < *until,
+            Course::Stop { .. } => true,
+        }
     }
 
     /// Whom the lease goes to.
     pub fn heir(&self) -> Option<&Owner> {
         match self {
-            Order::Run => None,
-            Order::HandOver { to, .. } => Some(to),
-            Order::Stop { to, .. } => to.as_ref(),
+            Course::Run => None,
+            Course::HandOver { to, .. } => Some(to),
+            Course::Stop { to, .. } => to.as_ref(),
         }
     }
 }
