@@ -157,8 +157,8 @@ pub(crate) async fn lease_table(
     let table = &config.lease_table;
     let client = aws.dynamodb(LEASE_TABLE_SECTION, &table.connection).await.map_err(Problem::from)?;
     let state = probe::lease_table::probe(&client, table, patience).await?;
-    let adapter = Arc::new(DynamoLeaseTable::new(client.clone(), table.name.clone()));
-    Ok(LeaseTable { client, state, store: LeaseStore::new(adapter, Arc::clone(machine)) })
+    let adapter = DynamoLeaseTable::new(client.clone(), table.name.clone()).restored(table.create);
+    Ok(LeaseTable { client, state, store: LeaseStore::new(Arc::new(adapter), Arc::clone(machine)) })
 }
 
 /// How this configuration's sessions are kept.

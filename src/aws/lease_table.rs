@@ -12,6 +12,7 @@ use serde_dynamo::{AttributeValue, Item};
 use super::error::{canceled, from_sdk, unusable};
 use super::expression::{self, PARTITION_KEY, Placeholders, SORT_KEY};
 use super::item;
+use super::probe::lease_table::create;
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::table::{Effect, LeaseTable, RowKey, RowWrite, RowsPage};
 
@@ -20,11 +21,18 @@ use crate::lease::table::{Effect, LeaseTable, RowKey, RowWrite, RowsPage};
 pub struct DynamoLeaseTable {
     client: Client,
     table: String,
+    is_restored: bool,
 }
 
 impl DynamoLeaseTable {
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        DynamoLeaseTable { client, table: table.into() }
+        DynamoLeaseTable { client, table: table.into(), is_restored: false }
+    }
+
+    /// The table is created anew when it is found to be gone.
+    pub fn restored(mut self, is_restored: bool) -> Self {
+        self.is_restored = is_restored;
+        self
     }
 
     async fn put(&self, new: &Item, write: &RowWrite) -> Result<Item, ApiError> {
@@ -128,6 +136,10 @@ const TRANSACT: &str = "TransactWriteItems";
 
 #[async_trait]
 impl LeaseTable for DynamoLeaseTable {
+    async fn restore(&self) -> Result<(), ApiError> {
+        if self.is_restored { create(&self.client, &self.table).await } else { Ok(()) }
+    }
+
     async fn query(&self, pk: &str, prefix: &str, after: Option<&str>) -> Result<RowsPage, ApiError> {
         const API: &str = "Query";
         let mut placeholders = Placeholders::default();

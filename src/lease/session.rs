@@ -150,6 +150,11 @@ impl Session {
                     if let Some(times) = failures.happened(machine.now()) {
                         tracing::warn!(times, "begin a session: {error}");
                     }
+                    if error.kind == ErrorKind::NotFound
+                        && let Err(error) = store.restore().await
+                    {
+                        tracing::warn!("the lease table is gone and cannot be created: {error}");
+                    }
                     // A write whose answer is lost may take effect much later, after the session was declared dead. Each
                     // attempt is another incarnation, so that it cannot bring the dead one back (P4).
                     unanswered.push(std::mem::replace(&mut row.incarnation, new_incarnation(&*machine)));
@@ -246,6 +251,14 @@ impl Session {
                 }
                 Err(error) if error.kind == ErrorKind::ConditionFailed => {
                     tracing::warn!(worker = self.me.id, "the session was ended by another worker or by hand");
+                    return;
+                }
+                Err(error) if error.kind == ErrorKind::NotFound && sent >= *self.deadline.borrow() => {
+                    tracing::error!(
+                        worker = self.me.id,
+                        "the lease table is gone: with `create = true` it is made anew and every pipeline starts over \
+                         from the oldest change; restore it from a backup to go on where it was: {error}"
+                    );
                     return;
                 }
                 Err(error) => {

@@ -41,6 +41,11 @@ impl LeaseStore {
         LeaseStore { table, machine }
     }
 
+    /// Has the table made anew where it is gone and the configuration allows it.
+    pub async fn restore(&self) -> Result<(), ApiError> {
+        self.call("CreateTable", CALL_TIMEOUT, self.table.restore()).await
+    }
+
     async fn call<T>(
         &self,
         api: &'static str,

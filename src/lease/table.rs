@@ -72,4 +72,8 @@ pub trait LeaseTable: Send + Sync + 'static {
 
     /// Several conditional writes of different rows, all or none.
     async fn transact(&self, writes: &[RowWrite]) -> Result<(), ApiError>;
+
+    /// Asks for the table itself anew, after it was found to be gone; does nothing where that is not wanted. It takes a
+    /// while to be there.
+    async fn restore(&self) -> Result<(), ApiError>;
 }

@@ -130,6 +130,10 @@ fn holds(row: Option<&Item>, clause: &Clause) -> bool {
 
 #[async_trait]
 impl LeaseTable for MemoryTable {
+    async fn restore(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     /// One row a page.
     async fn query(&self, pk: &str, prefix: &str, after: Option<&str>) -> Result<RowsPage, ApiError> {
         let rows = self.rows.lock().expect("not poisoned");

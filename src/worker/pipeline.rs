@@ -2,6 +2,7 @@
 //! pipelines of a worker share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::pacer::Pacer;
-use crate::config;
+use crate::config::{self, Start};
 use crate::delivery::memory::Budget;
 use crate::delivery::sink::KinesisSink;
 use crate::delivery::writer::Shrink;
@@ -93,6 +94,8 @@ pub struct Pipeline {
     pub metrics: PipelineMetrics,
     /// This pipeline's part of the memory: one that cannot deliver leaves the others theirs.
     budget: Budget,
+    /// This process has seen the pipeline run.
+    has_run: AtomicBool,
     /// LATEST iterators taken by the first listing, for the shards' tasks to start with.
     latest: Mutex<BTreeMap<ShardKey, String>>,
 }
@@ -108,12 +111,33 @@ impl Pipeline {
     ) -> Self {
         let name: Arc<str> = settings.name.as_str().into();
         let metrics = metrics.pipeline(&name);
-        Pipeline { name, settings, ends, source, sink, metrics, budget, latest: Mutex::default() }
+        Pipeline {
+            name,
+            settings,
+            ends,
+            source,
+            sink,
+            metrics,
+            budget,
+            has_run: AtomicBool::new(false),
+            latest: Mutex::default(),
+        }
     }
 
     /// A shard's part of the pipeline's memory: one with a key that cannot be delivered leaves room for the others.
     pub fn shard_budget(&self) -> Budget {
         self.budget.part((self.budget.limit() / 4).max(2 * PAGE_BYTES))
+    }
+
+    /// The pipeline's stream row says that its first listing was stored.
+    pub fn has_run(&self) {
+        self.has_run.store(true, Ordering::Release);
+    }
+
+    /// Where a first start begins. One that ran already and whose rows are gone (somebody deleted the lease table) begins
+    /// at the oldest change: at the latest, what came meanwhile would be lost (P1).
+    pub fn start(&self) -> Start {
+        if self.has_run.load(Ordering::Acquire) { Start::TrimHorizon } else { self.settings.source.start }
     }
 
     /// The ARN of this pipeline's stream with a label.

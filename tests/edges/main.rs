@@ -33,4 +33,5 @@ mod rewind_orders;
 mod signals;
 mod start;
 mod streams;
+mod table_gone;
 mod workers;

@@ -136,7 +136,7 @@ fn schema(table: &TableDescription) -> String {
 }
 
 /// Asks for the table. One that another worker asked for in the meantime is as good.
-async fn create(client: &Client, table: &str) -> Result<(), ApiError> {
+pub async fn create(client: &Client, table: &str) -> Result<(), ApiError> {
     const API: &str = "CreateTable";
     let not_built = |error: aws_sdk_dynamodb::error::BuildError| {
         ApiError::new(API, ErrorKind::Invalid, "RequestNotBuilt", error.to_string())

@@ -98,6 +98,9 @@ impl Tenure {
             line.say_bad(now, &other);
             return Ok(None);
         }
+        if row.initialized {
+            line.pipeline.has_run();
+        }
         if line.rests(now, row.rewind.as_ref()) {
             return Ok(Some(row));
         }

@@ -271,7 +271,7 @@ impl Discovery {
 
     /// With `start = "latest"` the streams before the newest are skipped at the very first start.
     fn first_label_wanted<'a>(&self, labels: &'a BTreeSet<String>) -> Option<&'a str> {
-        let skip = !self.row.initialized && self.pipeline.settings.source.start == Start::Latest;
+        let skip = !self.row.initialized && self.pipeline.start() == Start::Latest;
         labels.last().filter(|_| skip).map(String::as_str)
     }
 

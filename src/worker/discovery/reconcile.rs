@@ -77,7 +77,7 @@ impl Discovery {
 
     /// The very first listing, with `start = "latest"`.
     pub(super) fn is_first_of_latest(&self) -> bool {
-        !self.row.initialized && self.pipeline.settings.source.start == Start::Latest
+        !self.row.initialized && self.pipeline.start() == Start::Latest
     }
 
     /// `start = "latest"`: ancestors, listed late, of shards that are done or were entered at their latest (`entered`).

@@ -100,6 +100,10 @@ pub struct SimLeaseTable {
 
 #[async_trait]
 impl LeaseTable for SimLeaseTable {
+    async fn restore(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     async fn query(&self, pk: &str, prefix: &str, after: Option<&str>) -> Result<RowsPage, ApiError> {
         let (pk, prefix, after) = (pk.to_owned(), prefix.to_owned(), after.map(str::to_owned));
         self.link
