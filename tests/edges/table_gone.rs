@@ -65,8 +65,8 @@ async fn without_leave_to_create_it_they_wait_for_it() {
     stage.fake.wait_until("the session", |world| session_rows(world).len() == 1).await;
     let kept = stage.fake.world().tables.remove(LEASES).expect("the lease table is there");
     let begins = stage.fake.world().log.count("Query");
-    // A tenure asks for rows twice a second; ten fruitless questions are longer than the session lives.
-    stage.fake.wait_until("questions in vain", |world| world.log.count("Query") > begins + 10).await;
+    // A tenure looks twice a second, and then a session is asked for: five fruitless questions are longer than the session lives.
+    stage.fake.wait_until("questions in vain", |world| world.log.count("Query") > begins + 5).await;
     assert_eq!(stage.fake.world().log.count("CreateTable"), 1, "made at the first start alone");
     let stored = stage.fake.world().kinesis_stream("orders-cdc").stored.len();
     assert_eq!(stored, 10);

@@ -1,6 +1,7 @@
 //! The history: what happened outside of the workers, in order. The oracle judges it, a failing run prints it, and the
 //! same-seed test compares it byte for byte. Nothing in it comes from a worker's inside.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -115,15 +116,23 @@ pub enum Event {
 
 /// All events of a run.
 #[derive(Debug, Default)]
-pub struct History(Vec<Entry>);
+pub struct History {
+    entries: Vec<Entry>,
+    /// Calls by API, where they are counted and nothing is kept: for fleets whose histories would fill the memory.
+    pub counts: Option<BTreeMap<&'static str, u64>>,
+}
 
 impl History {
     pub fn push(&mut self, entry: Entry) {
-        self.0.push(entry);
+        match (&mut self.counts, &entry.event) {
+            (None, _) => self.entries.push(entry),
+            (Some(counts), Event::Call { api, .. }) => *counts.entry(api).or_default() += 1,
+            (Some(_), _) => {}
+        }
     }
 
     pub fn entries(&self) -> &[Entry] {
-        &self.0
+        &self.entries
     }
 }
 

@@ -19,6 +19,7 @@ mod scenario;
 mod sights;
 mod world;
 
+mod fleet;
 mod judged;
 mod regressions;
 mod replay;

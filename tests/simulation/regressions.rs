@@ -9,7 +9,7 @@ use crate::plan::{Away, Happening, Plan};
 use crate::scenario::{run, run_plan};
 
 /// A day without faults for one worker and one pipeline, on which things are written and shards rotate.
-fn calm(seed: u64) -> Plan {
+pub fn calm(seed: u64) -> Plan {
     let mut plan = Plan::draw(seed);
     (plan.workers, plan.pipelines, plan.sheltered, plan.mixed) = (1, 1, false, false);
     (plan.foulest, plan.weather) = (0, BTreeMap::new());

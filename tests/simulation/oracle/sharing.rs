@@ -16,7 +16,7 @@ impl Oracle {
     }
 
     /// Two workers of which one has at least two leases more than the other, and one that the other could have.
-    pub(super) fn uneven(&self) -> Option<String> {
+    pub fn uneven(&self) -> Option<String> {
         let living = self.living();
         let staying = |owner: &&str| living.get(owner).is_some_and(|session| !session.draining);
         let mut held: BTreeMap<&str, Vec<&str>> =

@@ -12,6 +12,9 @@ use super::{Link, State};
 use crate::faults::error;
 use crate::history::Who;
 
+/// How many rows of a shard fit into 1 MiB, about: a page of a query.
+const ROWS_IN_A_PAGE: usize = 2_500;
+
 /// The table's rows.
 #[derive(Debug, Default)]
 pub struct Rows(BTreeMap<RowKey, Item>);
@@ -19,6 +22,10 @@ pub struct Rows(BTreeMap<RowKey, Item>);
 impl Rows {
     pub fn get(&self, key: &RowKey) -> Option<&Item> {
         self.0.get(key)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (&RowKey, &Item)> {
+        self.0.iter()
     }
 
     fn holds(&self, key: &RowKey, clause: &Clause) -> bool {
@@ -66,10 +73,11 @@ impl Rows {
     }
 
     fn page(&self, pk: &str, prefix: &str, after: Option<&str>, most: usize) -> RowsPage {
+        let from = RowKey { pk: pk.to_owned(), sk: after.unwrap_or(prefix).to_owned() };
         let mut rest = self
             .0
-            .iter()
-            .filter(|(key, _)| key.pk == pk && key.sk.starts_with(prefix))
+            .range(from..)
+            .take_while(|(key, _)| key.pk == pk && key.sk.starts_with(prefix))
             .filter(|(key, _)| after.is_none_or(|after| key.sk.as_str() > after));
         let page: Vec<_> = rest.by_ref().take(most).collect();
         let more = rest.next().is_some();
@@ -108,7 +116,8 @@ impl LeaseTable for SimLeaseTable {
         let (pk, prefix, after) = (pk.to_owned(), prefix.to_owned(), after.map(str::to_owned));
         self.link
             .call("Query", format!("{pk} {prefix} after {after:?}"), move |state, _| {
-                let most = usize::try_from(state.dice.between(1, 3)).unwrap_or(1);
+                let drawn = usize::try_from(state.dice.between(1, 3)).unwrap_or(1);
+                let most = if state.has_full_pages { ROWS_IN_A_PAGE } else { drawn };
                 let page = state.leases.page(&pk, &prefix, after.as_deref(), most);
                 let more = if page.last_evaluated.is_some() { " and more" } else { "" };
                 let outcome = format!("{} rows{more}", page.rows.len());

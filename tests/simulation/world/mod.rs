@@ -47,6 +47,8 @@ pub struct State {
     pub lives: BTreeMap<Who, Weak<Life>>,
     /// Processes struck by an ambush, for the scenario to go on with.
     pub struck: Vec<Who>,
+    /// Answers that come in pages come in as large ones as the real calls have, not in small ones drawn by chance.
+    pub has_full_pages: bool,
 }
 
 impl World {
@@ -62,6 +64,7 @@ impl World {
             leases: Rows::default(),
             lives: BTreeMap::new(),
             struck: Vec::new(),
+            has_full_pages: false,
         };
         Arc::new(World { start: tokio::time::Instant::now(), state: Mutex::new(state) })
     }

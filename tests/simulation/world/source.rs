@@ -69,7 +69,8 @@ fn describe(
 ) -> Result<(StreamPage, String), ApiError> {
     const API: &str = "DescribeStream";
     state.trim();
-    let (now_ms, most) = (state.now_ms, state.dice.pick(&[1, 2, 5, 20, 100]).unwrap_or(100));
+    let (now_ms, drawn) = (state.now_ms, state.dice.pick(&[1, 2, 5, 20, 100]).unwrap_or(100));
+    let most = if state.has_full_pages { 100 } else { drawn };
     // A listing comes from one of several copies, of which some lag behind.
     let lags = state.dice.chance(500);
     let stream =

@@ -222,6 +222,9 @@ impl State {
     /// Lets retention pass.
     pub fn trim(&mut self) {
         let now_ms = self.now_ms;
+        if now_ms < RETENTION_MS {
+            return;
+        }
         let old = |at_ms: u64| at_ms + RETENTION_MS <= now_ms;
         let mut events = Vec::new();
         for shard in
