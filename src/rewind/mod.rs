@@ -80,6 +80,11 @@ pub struct Rewinding {
     order: Order,
 }
 
+/// Under which a pipeline's rewind keeps its session.
+pub fn session_id(pipeline: &str) -> String {
+    format!("rewind-{pipeline}")
+}
+
 impl Rewinding {
     /// Carries the order out, or to its end where an earlier run of it broke off.
     pub async fn carry_out(&self) -> Result<(), RewindError> {
@@ -113,8 +118,7 @@ impl Rewinding {
     async fn begin_session(&self) -> Result<Session, RewindError> {
         let pipeline = self.pipeline.name.to_string();
         // It serves no pipeline, and drains: no lease is meant for it.
-        let identity =
-            Identity { id: format!("rewind-{pipeline}"), host: self.host.clone(), pipelines: vec![] };
+        let identity = Identity { id: session_id(&pipeline), host: self.host.clone(), pipelines: vec![] };
         let (store, machine) = (self.shared.store.clone(), Arc::clone(&self.shared.machine));
         let session = Session::begin(store, machine, self.timing, &identity).await;
         let session =

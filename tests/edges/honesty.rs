@@ -5,11 +5,9 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, item, with_failover};
-use crate::process::{Process, get};
+use crate::process::{HTTP, Process, get};
 use crate::rows::{is_there, shard_row};
 use crate::support::fault::{Fault, Which};
-
-const HTTP: &str = "[http]\nlisten = \"127.0.0.1:0\"";
 
 /// A metric's value for the pipeline `orders`.
 #[track_caller]

@@ -7,6 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// A configuration's lines that have it listen somewhere.
+pub const HTTP: &str = "[http]\nlisten = \"127.0.0.1:0\"";
+
 /// How long a line or an end may take before the test is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 

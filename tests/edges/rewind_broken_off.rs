@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, parse, with_failover, write};
-use crate::process::Process;
+use crate::process::{HTTP, Process, get};
 use crate::rewind::{rewind, to};
 use crate::rows::{LEASES, finished_rows, is_there, shard_rows, stream_row};
 use crate::support::fault::{Fault, Gate};
@@ -150,8 +150,11 @@ async fn another_order_is_refused_and_workers_keep_away_until_it_is_carried_out(
     first.abort();
     let _ = first.await;
 
-    let process = Process::run(&with_failover(&stage.text("", OF_TABLE, ""), 1));
+    let process = Process::run(&with_failover(&stage.text(HTTP, OF_TABLE, ""), 1));
     process.says("rewind --pipeline orders --to trim_horizon");
+    let address = process.http_address();
+    let (status, why) = get(address, "/readyz");
+    assert!(status == 503 && why.contains("rewind --pipeline orders --to trim_horizon"), "{status} {why}");
     stage.write(10, 7);
     let other = rewind(&mortal, to("1")).await.expect_err("another order");
     assert!(other.is_usage() && other.to_string().contains("--to trim_horizon"), "{other}");
@@ -161,6 +164,7 @@ async fn another_order_is_refused_and_workers_keep_away_until_it_is_carried_out(
     stage.all_arrive().await;
     let twice = |world: &World| world.kinesis_stream(SINK).stored.len() == 40 + 50;
     stage.fake.wait_until("all of it twice", twice).await;
+    assert_eq!(get(address, "/readyz").0, 200);
     process.signal("TERM");
     assert_eq!(process.end().await.0, Some(0));
     stage.judge().assert_complete_and_ordered();

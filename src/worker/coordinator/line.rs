@@ -11,6 +11,7 @@ use crate::lease::order::Rewind;
 use crate::lease::rewind::StoredEnds;
 use crate::lease::row::{Owner, StreamRow};
 use crate::machine::{MonoTime, Task};
+use crate::ops::health::Trouble;
 use crate::ops::repeats::Repeats;
 use crate::worker::pipeline::{Pipeline, Shared};
 use crate::worker::task;
@@ -26,6 +27,8 @@ pub(super) struct Line {
     pub(super) bad_rows: Repeats,
     /// Looks that found a rewind under way.
     pub(super) rewinds: Repeats,
+    /// A rewind broke off: shown until it is carried to its end.
+    broken_off: Option<Trouble>,
 }
 
 impl Line {
@@ -57,6 +60,7 @@ impl Line {
             sweep_now: Arc::default(),
             bad_rows: Repeats::default(),
             rewinds: Repeats::default(),
+            broken_off: None,
         }
     }
 
@@ -83,23 +87,27 @@ impl Line {
     }
 
     /// While a rewind changes the pipeline's rows this worker adds none and takes none. True while there is one; one that
-    /// broke off must not go unseen (P7).
-    pub(super) fn rests(&mut self, now: MonoTime, rewind: Option<&Rewind>) -> bool {
-        let Some(rewind) = rewind else {
+    /// broke off, whose session is gone, must not go unseen (P7).
+    pub(super) fn rests(&mut self, shared: &Shared, rewind: Option<&Rewind>, is_at_work: bool) -> bool {
+        if rewind.is_none() || is_at_work {
             self.rewinds.over();
-            return false;
-        };
-        self.discovery = None;
-        let pipeline = &*self.pipeline.name;
-        if let Some(times) = self.rewinds.happened(now) {
-            tracing::warn!(
-                pipeline,
-                times,
-                "a rewind is under way and no lease is taken; should it have broken off, go on with it: \
-                 ddb-kinesis-bridge rewind --pipeline {pipeline} {}",
-                rewind.order
-            );
+            self.broken_off = None;
         }
+        let Some(rewind) = rewind else { return false };
+        self.discovery = None;
+        if is_at_work {
+            return true;
+        }
+        let pipeline = &*self.pipeline.name;
+        let what = format!(
+            "a rewind broke off and no lease is taken; go on with it: ddb-kinesis-bridge rewind --pipeline {pipeline} {}",
+            rewind.order
+        );
+        if let Some(times) = self.rewinds.happened(shared.machine.now()) {
+            tracing::error!(pipeline, times, "{what}");
+        }
+        self.broken_off
+            .get_or_insert_with(|| shared.health.trouble(format!("pipeline {pipeline}, rewind"), what));
         true
     }
 

@@ -14,6 +14,7 @@ use crate::lease::plan::{Candidate, Parents};
 use crate::lease::row::{BadRow, Owner, ShardKey, ShardRow, StreamRow};
 use crate::lease::store::ShardEntry;
 use crate::machine::MonoTime;
+use crate::rewind;
 use crate::worker::course::Course;
 use crate::worker::discovery::Discovery;
 use crate::worker::shard::ShardTask;
@@ -101,7 +102,9 @@ impl Tenure {
         if row.initialized {
             line.pipeline.has_run();
         }
-        if line.rests(now, row.rewind.as_ref()) {
+        let rewinder = rewind::session_id(&name);
+        let is_at_work = self.membership.iter().any(|(owner, _)| owner.id == rewinder);
+        if line.rests(&self.shared, row.rewind.as_ref(), is_at_work) {
             return Ok(Some(row));
         }
         let drains = |owner: &Owner| self.membership.iter().any(|(one, row)| one == owner && row.draining);
