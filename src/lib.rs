@@ -37,12 +37,15 @@
 //! 6. [`delivery::watermark`]: acknowledgements come in any order; the contiguous prefix is the checkpoint.
 //! 7. `worker::shard` and [`lease::store`]: the checkpoint goes to the lease table, conditional on owner and epoch.
 //!
+//! Who works on which shard: each worker looks at sessions and leases (`worker::coordinator`), plans the same shares from
+//! them ([`lease::plan`], [`lease::balance`]), takes what is free or of the dead, and hands over what is more than its share.
+//!
 //! At a shard's end its lanes empty, then one transaction makes its row a finished one and adds its children's.
 //! The only way back is an operator's [`rewind`]: [`lease::rewind`] says which rows it changes, and in which order.
 //!
 //! # Decisions and effects
 //! Pure, with time and randomness handed in: `stream::{page, reader, lineage, retention}`, `record`, `delivery::{lanes, watermark}`,
-//! `lease::{row, liveness, plan, rewind}`, `retry`, `ops::repeats`. A thin shell runs them (`worker`, `delivery::writer`,
+//! `lease::{row, liveness, awaited, balance, plan, rewind}`, `retry`, `ops::repeats`. A thin shell runs them (`worker`, `delivery::writer`,
 //! `lease::session`) over four ports: [`stream::source::StreamSource`], [`delivery::sink::KinesisSink`],
 //! [`lease::table::LeaseTable`] and [`machine::Machine`]. The worker takes clock, tasks and randomness from the last
 //! alone (`clippy.toml` sees to it), so that the whole of it runs in a simulation that replays from a seed

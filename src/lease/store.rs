@@ -1,14 +1,19 @@
 //! The lease store: which conditional writes make up a heartbeat, a take, a checkpoint, a finish (P3, P4, P6). It keeps
 //! no state and retries nothing: a caller that tries again does so with a new revision.
 
+mod rewind;
+mod sessions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_dynamo::{AttributeValue, Item};
 
+pub use sessions::Sessions;
+
 use super::row::{
-    BadRow, FINISHED_PREFIX, FinishedRow, Owner, SHARD_PREFIX, STREAM, SessionRow, ShardKey, ShardRow,
-    StreamRow, WORKERS, attribute, decode, encode, pipeline_pk, sort_key,
+    BadRow, FINISHED_PREFIX, FinishedRow, Owner, SHARD_PREFIX, STREAM, ShardKey, ShardRow, StreamRow,
+    attribute, decode, encode, pipeline_pk, sort_key,
 };
 use super::table::{Clause, Effect, LeaseTable, RowKey, RowWrite};
 use crate::error::ApiError;
@@ -19,15 +24,6 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A shard row with its key, as read.
 pub type ShardEntry = (ShardKey, Result<ShardRow, BadRow>);
-
-/// All sessions, as read.
-#[derive(Debug, Default)]
-pub struct Sessions {
-    /// By worker id.
-    pub rows: Vec<(String, SessionRow)>,
-    /// Ids whose rows do not read: they cannot be judged, so nothing is taken from them.
-    pub unreadable: Vec<String>,
-}
 
 /// The lease table, in the terms of leases. Cheap to clone.
 #[derive(Clone)]
@@ -79,77 +75,6 @@ impl LeaseStore {
     ) -> Result<Option<Result<T, BadRow>>, ApiError> {
         let item = self.call("GetItem", CALL_TIMEOUT, self.table.get(key)).await?;
         Ok(item.map(|item| decode(&item)))
-    }
-
-    // --- sessions ---
-
-    /// All sessions.
-    pub async fn sessions(&self) -> Result<Sessions, ApiError> {
-        let mut sessions = Sessions::default();
-        for item in self.query(WORKERS, "").await? {
-            let id = sort_key(&item).to_owned();
-            match decode::<SessionRow>(&item) {
-                Ok(row) => sessions.rows.push((id, row)),
-                Err(_) => sessions.unreadable.push(id),
-            }
-        }
-        Ok(sessions)
-    }
-
-    /// One session.
-    pub async fn session(&self, id: &str) -> Result<Option<Result<SessionRow, BadRow>>, ApiError> {
-        self.get(&session_key(id)).await
-    }
-
-    /// Stores a new session. `over` is the row of an earlier session under this id, seen to stand still.
-    pub async fn begin_session(
-        &self,
-        id: &str,
-        row: &SessionRow,
-        over: Option<&SessionRow>,
-    ) -> Result<(), ApiError> {
-        let key = session_key(id);
-        let conditions = match over {
-            None => vec![Clause::RowAbsent],
-            Some(seen) => same_heartbeat(seen),
-        };
-        let effect = Effect::Put(keyed(&key, encode(row)));
-        self.write(RowWrite { key, effect, conditions }, CALL_TIMEOUT).await.map(drop)
-    }
-
-    /// A heartbeat: the row's figures with a counter not used before. Fails with `ConditionFailed` when the session is
-    /// over: declared dead, or its id seized.
-    pub async fn heartbeat(&self, id: &str, row: &SessionRow, limit: Duration) -> Result<(), ApiError> {
-        let set = vec![
-            ("counter", attribute(&row.counter)),
-            ("load", attribute(&row.load)),
-            ("pipelines", attribute(&row.pipelines)),
-            ("discovers", attribute(&row.discovers)),
-            ("draining", attribute(&row.draining)),
-            ("ownership_version", attribute(&row.ownership_version)),
-        ];
-        let conditions = vec![
-            Clause::Equals("incarnation", attribute(&row.incarnation)),
-            Clause::Below("counter", row.counter),
-        ];
-        let effect = Effect::Update { set, remove: vec![] };
-        self.write(RowWrite { key: session_key(id), effect, conditions }, limit).await.map(drop)
-    }
-
-    /// Ends one's own session.
-    pub async fn end_session(&self, me: &Owner) -> Result<(), ApiError> {
-        let conditions = vec![Clause::Equals("incarnation", attribute(&me.incarnation))];
-        self.write(RowWrite { key: session_key(&me.id), effect: Effect::Delete, conditions }, CALL_TIMEOUT)
-            .await
-            .map(drop)
-    }
-
-    /// Declares a session dead whose counter stood still: its next heartbeat will fail.
-    pub async fn declare_dead(&self, id: &str, seen: &SessionRow) -> Result<(), ApiError> {
-        let conditions = same_heartbeat(seen);
-        self.write(RowWrite { key: session_key(id), effect: Effect::Delete, conditions }, CALL_TIMEOUT)
-            .await
-            .map(drop)
     }
 
     // --- the stream row ---
@@ -361,10 +286,6 @@ impl LeaseStore {
     }
 }
 
-fn session_key(id: &str) -> RowKey {
-    RowKey { pk: WORKERS.into(), sk: id.into() }
-}
-
 fn stream_key(pipeline: &str) -> RowKey {
     RowKey { pk: pipeline_pk(pipeline), sk: STREAM.into() }
 }
@@ -405,13 +326,6 @@ fn progress(row: &ShardRow) -> (Vec<(&'static str, AttributeValue)>, Vec<&'stati
     (set, remove)
 }
 
-fn same_heartbeat(seen: &SessionRow) -> Vec<Clause> {
-    vec![
-        Clause::Equals("incarnation", attribute(&seen.incarnation)),
-        Clause::Equals("counter", attribute(&seen.counter)),
-    ]
-}
-
 fn owned_by(owner: Option<&Owner>) -> Vec<Clause> {
     match owner {
         Some(owner) => vec![
@@ -429,8 +343,6 @@ fn fenced(row: &ShardRow) -> Vec<Clause> {
     conditions.push(Clause::Below("revision", row.revision));
     conditions
 }
-
-mod rewind;
 
 #[cfg(test)]
 mod tests;
