@@ -87,7 +87,7 @@ impl LeaseStore {
     }
 }
 
-fn session_key(id: &str) -> RowKey {
+pub(super) fn session_key(id: &str) -> RowKey {
     RowKey { pk: WORKERS.into(), sk: id.into() }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::ErrorKind;
 use crate::lease::rewind::Step;
+use crate::lease::row::SessionRow;
 use crate::lease::row::{Gap, ShardState, StreamEntry};
 use crate::lease::testing::{Fault, MemoryTable, StillMachine, fresh_row, shard_key};
 use crate::stream::SequenceNumber;
@@ -172,7 +173,13 @@ async fn sessions_that_do_not_read_are_listed_apart() {
     for id in ["a", "b", "c"] {
         store.begin_session(id, &session(id, 1), None).await.expect("new");
     }
-    table.rows.lock().expect("not poisoned").get_mut(&session_key("b")).expect("there").remove("counter");
+    table
+        .rows
+        .lock()
+        .expect("not poisoned")
+        .get_mut(&sessions::session_key("b"))
+        .expect("there")
+        .remove("counter");
     let Sessions { rows, unreadable } = store.sessions().await.expect("the table answers");
     assert_eq!(rows, [("a".to_owned(), session("a", 1)), ("c".to_owned(), session("c", 1))]);
     assert_eq!(unreadable, ["b"]);
