@@ -58,10 +58,10 @@ async fn changes_go_on(stage: &Stage, readers: &[&str], until: Instant) {
 #[track_caller]
 fn assert_said_once(log: &str, shards: usize) {
     let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
-    assert_eq!(lines(": heartbeat: "), 1, "{log}");
+    assert_eq!(lines("\"heartbeat: "), 1, "{log}");
     assert_eq!(lines("look at the lease table"), 1, "{log}");
     assert!(lines("store the checkpoint") <= shards, "{log}");
-    let troubles = log.lines().filter(|line| line.contains(" WARN ") || line.contains("ERROR")).count();
+    let troubles = log.lines().filter(|line| !line.contains("\"INFO\"")).count();
     assert!(troubles <= 10, "{troubles} lines of trouble: {log}");
 }
 
@@ -126,7 +126,7 @@ async fn a_fleet_that_does_not_reach_the_lease_table_stops_and_goes_on() {
         assert_eq!(code, Some(0), "{log}");
         // Who looks first may find the other standing still, and end its session.
         let again = log.lines().find(|line| line.contains("heartbeats succeed again"));
-        assert!(again.is_some_and(|line| line.contains("times=")) || log.contains("the session is lost"));
+        assert!(again.is_some_and(|line| line.contains("\"times\":")) || log.contains("the session is lost"));
     }
     stage.judge().assert_complete_and_ordered();
 }
@@ -139,12 +139,13 @@ async fn a_throttled_lease_table_delays_handovers_and_loses_nothing() {
     {
         let mut world = stage.fake.world();
         for call in CALLS {
-            let mut count = 0;
-            let every_other = move |_: &Request| {
-                count += 1;
-                count % 2 == 1
+            // Without a pattern: calls that come in pairs must not always be the same half.
+            let mut state = 1_u64;
+            let half = move |_: &Request| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state >> 63 == 1
             };
-            world.faults.always(call, every_other, Fault::Throttle);
+            world.faults.always(call, half, Fault::Throttle);
         }
     }
     let rotate = || {
