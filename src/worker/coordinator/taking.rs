@@ -181,9 +181,6 @@ impl Tenure {
             }
         }
         self.count_leases();
-        if failed.is_some() {
-            self.look_at = MonoTime::default();
-        }
         failed.map_or(Ok(()), Err)
     }
 
