@@ -11,7 +11,7 @@ use crate::process::Process;
 use crate::rows::{LEASES, assert_lineage, session_rows, shard_rows};
 use crate::support::answer::Service;
 use crate::support::fault::{Fault, Gate};
-use crate::support::log::Request;
+use crate::support::log::{Outcome, Request};
 use crate::support::world::World;
 
 /// What a worker asks of its lease table while it runs.
@@ -161,6 +161,51 @@ async fn a_throttled_lease_table_delays_handovers_and_loses_nothing() {
     second.stop().await;
     stage.judge().assert_exactly_once();
     assert_lineage(&stage.fake.world(), &stage.stream);
+}
+
+/// One call fails at each end as a worker leaves: it tries again to end its session, and the other looks again at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_fails_once_as_a_worker_leaves_holds_up_nothing() {
+    let stage = Stage::with_shards(4);
+    let first = join(&stage, "w1").await;
+    settled(&stage, &[("w1", 4)]).await;
+    let second = join(&stage, "w2").await;
+    settled(&stage, &[("w1", 2), ("w2", 2)]).await;
+    {
+        let mut world = stage.fake.world();
+        world.faults.once("DeleteItem", Fault::Throttle);
+        // The claim of discovery.
+        world.faults.once("PutItem", Fault::Throttle);
+    }
+    first.stop().await;
+    let ids: Vec<_> = session_rows(&stage.fake.world()).into_iter().map(|mut row| row["sk"].take()).collect();
+    assert_eq!(ids, ["w2"], "w1's session is over");
+    settled(&stage, &[("w2", 4)]).await;
+    {
+        let world = stage.fake.world();
+        assert!(world.faults.all_met());
+        let claim = world.log.of("PutItem").filter(|put| put.caller == "w2").last();
+        let refused = world
+            .log
+            .of("PutItem")
+            .find(|put| matches!(put.outcome, Some(Outcome::Error { .. })))
+            .map(|put| put.arrival);
+        let refused = refused.expect("a claim was throttled");
+        assert!(claim.is_some_and(|claim| claim.arrival > refused && claim.outcome == Some(Outcome::Ok)));
+        let taken = world.log.of("UpdateItem").filter(|request| fleet::is_take(request)).last();
+        let taken = taken.map_or(0, |take| take.arrival);
+        let rounds = world.log.of("Query").filter(|query| {
+            query.caller == "w2"
+                && (refused..taken).contains(&query.arrival)
+                && query.input["ExpressionAttributeValues"][":v0"]["S"] == "workers"
+        });
+        // Unless it looks again at once, it does after 60 rounds.
+        assert!(rounds.count() < 20);
+    }
+    stage.write(40, 23);
+    stage.all_arrive().await;
+    second.stop().await;
+    stage.judge().assert_exactly_once();
 }
 
 /// Every first, third, fifth … call of the same kind on the same row or rows by the same worker.
