@@ -36,19 +36,22 @@ impl Awaited {
         Awaited { pick_up_time, since: BTreeMap::new(), avoided: BTreeMap::new() }
     }
 
-    /// Everything that a look shows to wait. Workers whose offers have lapsed are avoided from here on.
-    pub fn observe(&mut self, now: MonoTime, waiting: &[Waiting]) {
+    /// Everything that a look shows to wait. Workers whose offers have lapsed are avoided from here on; true when one of
+    /// them was not before.
+    pub fn observe(&mut self, now: MonoTime, waiting: &[Waiting]) -> bool {
         let mut since = BTreeMap::new();
+        let mut is_news = false;
         for one in waiting {
             let seen = self.since.get(&one.lease).filter(|(revision, _)| *revision == one.revision);
             let first = seen.map_or(now, |(_, first)| *first);
             since.insert(one.lease.clone(), (one.revision, first));
             if let Some(owner) = one.offered_to.as_ref().filter(|_| now >= first + self.pick_up_time) {
-                self.avoided.insert(owner.clone(), now);
+                is_news |= self.avoided.insert(owner.clone(), now).is_none();
             }
         }
         self.since = since;
         self.avoided.retain(|_, avoided| now.since(*avoided) < AVOIDED_FOR);
+        is_news
     }
 
     /// Whether this lease, still at this revision, was waited for long enough: whoever can takes it.

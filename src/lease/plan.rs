@@ -184,7 +184,10 @@ fn sort_out(
                 // This worker drains, or the one that was to have the lease is gone.
                 _ => loose.push(Loose { lease, candidate: None }),
             },
-            Some(_) if row.offered && is_overdue => {
+            Some(owner) if row.offered && is_overdue => {
+                // Still said to wait: only so is it known who let it lapse.
+                let offered_to = Some(owner);
+                plan.waiting.push(Waiting { lease: lease.clone(), revision: row.revision, offered_to });
                 loose.push(Loose { lease, candidate: Some(candidate()) });
             }
             Some(owner) => {

@@ -111,8 +111,17 @@ region = "eu-central-1"
     }
 
     pub async fn try_start(&self, config: Config) -> Result<Running, StartError> {
+        self.try_start_as("test", config).await
+    }
+
+    /// Signs with this access key id, so that the fake can tell who asks.
+    pub async fn start_as(&self, key_id: &str, config: Config) -> Running {
+        self.try_start_as(key_id, config).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn try_start_as(&self, key_id: &str, config: Config) -> Result<Running, StartError> {
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
-        let bridge = Bridge::prepare(config, Some(credentials())).await?;
+        let bridge = Bridge::prepare(config, Some(credentials_of(key_id))).await?;
         let (stop, stopped) = watch::channel(false);
         Ok(Running { stop, task: tokio::spawn(bridge.run(stopped)) })
     }
@@ -210,7 +219,11 @@ pub fn puts(request: &Request, partition_key: &str) -> bool {
 
 /// What the fake expects.
 pub fn credentials() -> SharedCredentialsProvider {
-    SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test"))
+    credentials_of("test")
+}
+
+fn credentials_of(key_id: &str) -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::new(key_id, "test", None, None, "test"))
 }
 
 /// A bridge under way.

@@ -3,7 +3,7 @@
 
 use crate::bridge::{OF_TABLE, SINK, Stage, TABLE};
 use crate::process::Process;
-use crate::rows::LEASES;
+use crate::rows::{LEASES, shard_rows};
 use crate::support::items::KeySchema;
 use crate::support::world::World;
 
@@ -57,6 +57,31 @@ async fn another_kinesis_stream() {
 async fn another_partition_key_mode() {
     let change = |text: String| text + "[pipeline.record]\npartition_key = \"item_key\"\n";
     refused("", change, &["partition key mode", "item_key", REMEDY]).await;
+}
+
+/// The fleet that the name belongs to is at work meanwhile: the stranger ends, and it notices nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_refused_while_the_others_go_on() {
+    let stage = Stage::with_shards(2);
+    stage.write(10, 3);
+    let bridge = stage.start(stage.config("[worker]\nid = \"w1\"", OF_TABLE, "")).await;
+    stage.all_arrive().await;
+    {
+        let mut world = stage.fake.world();
+        world.create_table("payments", KeySchema::hash("id", "S"));
+        world.enable_stream("payments", "KEYS_ONLY", 1);
+    }
+    let text = stage.text("[worker]\nid = \"w2\"", OF_TABLE, "");
+    let (code, log) = Process::run(&text.replace(OF_TABLE, "table = \"payments\"")).end().await;
+    assert_eq!(code, Some(2), "{log}");
+    assert!(log.contains("table/payments") && log.contains(REMEDY), "{log}");
+    stage.write(10, 3);
+    stage.all_arrive().await;
+    for row in shard_rows(&stage.fake.world()) {
+        assert_eq!((row["owner"].as_str(), row["epoch"].as_str()), (Some("w1"), Some("1")), "{row}");
+    }
+    bridge.stop().await;
+    stage.judge().assert_exactly_once();
 }
 
 /// The first pipeline is fine and the second is not: nothing is written for the first either.

@@ -15,6 +15,9 @@ mod process;
 mod rows;
 
 mod carrying;
+mod fleet;
+mod fleet_offers;
+mod fleet_table;
 mod gaps;
 mod gone;
 mod honesty;

@@ -11,7 +11,7 @@ use crate::support::payload::{Format, delivered};
 use crate::support::world::World;
 
 /// A stage with a second table, `payments`, and its own Kinesis stream; and the configuration of both pipelines.
-fn two(record: &str) -> (Stage, String) {
+pub fn two(record: &str) -> (Stage, String) {
     let stage = Stage::with_shards(2);
     {
         let mut world = stage.fake.world();
@@ -26,7 +26,7 @@ fn two(record: &str) -> (Stage, String) {
     (stage, text + &second + record)
 }
 
-fn pay(world: &mut World, count: usize) {
+pub fn pay(world: &mut World, count: usize) {
     let already = world.changes("payments").len();
     for n in already..already + count {
         let item = json!({"id": {"N": (n % 5).to_string()}, "cents": {"N": n.to_string()}});
@@ -34,7 +34,7 @@ fn pay(world: &mut World, count: usize) {
     }
 }
 
-fn payments(world: &World) -> crate::support::judge::Report {
+pub fn payments(world: &World) -> crate::support::judge::Report {
     judge(&world.changes("payments"), &delivered(world.kinesis_stream("payments-cdc"), Format::Json))
 }
 

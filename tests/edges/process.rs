@@ -38,10 +38,15 @@ fn command() -> Command {
 impl Process {
     /// `run` with this configuration and the credentials that the fake expects.
     pub fn run(config: &str) -> Process {
+        Process::run_as("test", config)
+    }
+
+    /// The same with this access key id.
+    pub fn run_as(key_id: &str, config: &str) -> Process {
         Process::run_with(
             config,
             &[
-                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_ACCESS_KEY_ID", key_id),
                 ("AWS_SECRET_ACCESS_KEY", "test"),
                 ("AWS_REGION", "eu-central-1"),
             ],

@@ -39,7 +39,12 @@ fn rows(world: &World, pk: &str, prefix: &str) -> Vec<Value> {
 
 /// The unfinished shards of the pipeline `orders`.
 pub fn shard_rows(world: &World) -> Vec<Value> {
-    rows(world, "pipeline#orders", "shard#")
+    shard_rows_of(world, "orders")
+}
+
+/// The unfinished shards of a pipeline.
+pub fn shard_rows_of(world: &World, pipeline: &str) -> Vec<Value> {
+    rows(world, &format!("pipeline#{pipeline}"), "shard#")
 }
 
 pub fn finished_rows(world: &World) -> Vec<Value> {

@@ -203,6 +203,8 @@ fn an_offer_counts_as_its_targets_and_is_taken_up_only_when_it_lapses() {
     assert_eq!(sight.taken(), ["a"]);
     sight.overdue = vec!["b"];
     assert_eq!(sight.taken(), ["a", "b"]);
+    let of_b = |one: &Waiting| one.lease.1.shard.as_str() == "b" && one.offered_to == Some(owner("other"));
+    assert!(sight.plan().waiting.iter().any(of_b), "or nobody would learn who let it lapse");
 }
 
 #[test]

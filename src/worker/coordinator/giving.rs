@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::taking::View;
 use super::{Tenure, TenureEnd};
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorKind};
 use crate::lease::awaited::Lease;
 use crate::lease::plan::{Doing, Leases, Observer, Peer, Plan, plan};
 use crate::lease::row::{Owner, SessionRow};
 use crate::machine::{MonoTime, timeout};
+use crate::retry::Retry;
 use crate::worker::course::Course;
 
 /// What is under way must be delivered in this time, or the handover is called off.
@@ -21,6 +22,8 @@ const HAND_OVER_WITHIN: Duration = Duration::from_secs(10);
 const STAYS_FOR: Duration = Duration::from_secs(60);
 /// The longest that a drain waits to learn whom the leases should go to.
 const LAST_LOOK: Duration = Duration::from_secs(2);
+/// How long a worker that has drained tries to delete its session row.
+const END_SESSION_WITHIN: Duration = Duration::from_secs(5);
 
 impl Tenure {
     pub(super) fn plan(&self, living: &BTreeSet<Owner>, view: &View) -> Plan {
@@ -100,14 +103,34 @@ impl Tenure {
         }
         self.wait_for_shards(until).await;
         self.running.clear();
-        let end = self.shared.store.end_session(&self.me);
-        let limit = until.since(machine.now()).max(Duration::from_secs(1));
-        match timeout(&*machine, limit, end).await {
-            Some(Ok(())) => tracing::info!("the session is over"),
-            Some(Err(error)) => tracing::warn!("end the session: {error}"),
-            None => tracing::warn!("end the session: no answer in time"),
-        }
+        self.end_session(until).await;
         TenureEnd::Stopped
+    }
+
+    /// Tried more than once: until the others see the row gone, or dead, they need not look for what it leaves to them.
+    async fn end_session(&self, until: MonoTime) {
+        let machine = &*self.shared.machine;
+        let end_until =
+            machine.now() + until.since(machine.now()).clamp(Duration::from_secs(1), END_SESSION_WITHIN);
+        let mut retry = Retry::new(Duration::from_millis(50), Duration::from_secs(1));
+        loop {
+            let left = end_until.since(machine.now());
+            match timeout(machine, left, self.shared.store.end_session(&self.me)).await {
+                Some(Ok(())) => return tracing::info!("the session is over"),
+                // By an earlier try, whose answer was lost, or by others.
+                Some(Err(error)) if error.kind == ErrorKind::ConditionFailed => {
+                    return tracing::info!("the session was over already");
+                }
+                Some(Err(error)) => {
+                    let pause = retry.next(machine.random());
+                    if machine.now() + pause >= end_until {
+                        return tracing::warn!("end the session: {error}");
+                    }
+                    machine.sleep(pause).await;
+                }
+                None => return tracing::warn!("end the session: no answer in time"),
+            }
+        }
     }
 
     /// Waits for the shards' tasks to end, and tells the others of each lease that they can take.

@@ -254,7 +254,11 @@ impl Tenure {
         self.share_sweeps();
         if let Some(rows) = rows {
             self.look_at = began + FULL_LOOK;
-            self.act(rows, &unreadable).await?;
+            if let Err(error) = self.act(rows, &unreadable).await {
+                // What this look led to is not done yet.
+                self.look_at = MonoTime::default();
+                return Err(error);
+            }
         }
         let again = others_moved || !dead.is_empty();
         if again {

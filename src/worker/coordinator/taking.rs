@@ -41,9 +41,12 @@ impl Tenure {
             }
             view.push((stream, shards));
         }
-        let plan = self.plan(&living, &view);
+        let mut plan = self.plan(&living, &view);
         let now = self.shared.machine.now();
-        self.awaited.observe(now, &plan.waiting);
+        if self.awaited.observe(now, &plan.waiting) {
+            // Nothing is planned for a worker that has just let an offer lapse.
+            plan = self.plan(&living, &view);
+        }
         if let Some(due) = self.awaited.next_due() {
             // What is overdue already was planned for, or must not be looked at without a pause.
             self.look_at = self.look_at.min(due.max(now + ROUND));
@@ -184,9 +187,6 @@ impl Tenure {
             }
         }
         self.count_leases();
-        if failed.is_some() {
-            self.look_at = MonoTime::default();
-        }
         failed.map_or(Ok(()), Err)
     }
 
