@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::lanes::{BatchLimits, Change, LaneId, Lanes, Sent, ShardSlot};
 use super::memory::Reservation;
@@ -70,7 +70,8 @@ pub struct Progress {
 enum Command {
     Open(ShardSlot, watch::Sender<Progress>),
     Submit(ShardSlot, Vec<Submission>),
-    Close(ShardSlot),
+    /// Answered once the shard is forgotten.
+    Close(ShardSlot, Option<oneshot::Sender<()>>),
 }
 
 /// Gives a refused record's data with fewer images; `None` when there is nothing left to leave out, or it is not wanted.
@@ -147,11 +148,13 @@ impl ShardInlet {
         self.feeder.clone()
     }
 
-    /// Has the writer forget the shard: no call that begins from here on holds a change of it. Those under way are not
+    /// Has the writer forget the shard: no call that begins after this holds a change of it. Those under way are not
     /// taken back, and nobody hears what becomes of them.
     pub async fn close(&self) {
-        // A closed channel means that the writer itself is gone.
-        let _ = self.feeder.commands.send(Command::Close(self.feeder.slot)).await;
+        let (sender, forgotten) = oneshot::channel();
+        // Errors mean that the writer itself is gone.
+        let _ = self.feeder.commands.send(Command::Close(self.feeder.slot, Some(sender))).await;
+        let _ = forgotten.await;
     }
 
     /// Whether the writer sends nothing more of this shard.
@@ -173,7 +176,7 @@ impl ShardInlet {
 impl Drop for ShardInlet {
     fn drop(&mut self) {
         // The channel is short and may be full just now; the writer also drops a shard whose progress nobody hears.
-        let _ = self.feeder.commands.try_send(Command::Close(self.feeder.slot));
+        let _ = self.feeder.commands.try_send(Command::Close(self.feeder.slot, None));
     }
 }
 
@@ -280,7 +283,13 @@ impl Writer {
                 self.shards.insert(slot, Shard { watermark: Watermark::default(), progress, halted: None });
             }
             Command::Submit(slot, changes) => self.accept(slot, changes),
-            Command::Close(slot) => self.forget(slot),
+            Command::Close(slot, answer) => {
+                self.forget(slot);
+                if let Some(answer) = answer {
+                    // Nobody waits any more where the shard's task was ended.
+                    let _ = answer.send(());
+                }
+            }
         }
     }
 

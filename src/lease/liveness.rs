@@ -78,6 +78,7 @@ mod tests {
             version: String::new(),
             started_at_ms: 0,
             load: 0,
+            loads: BTreeMap::new(),
             pipelines: vec![],
             draining: false,
             discovers: 0,

@@ -1,6 +1,6 @@
 //! The plan: which leases this worker should take, and which it should hand over, given what the lease table shows. Pure.
-//! Leases are taken from nobody, from the dead, and from oneself after a take whose answer was lost; never from the
-//! living, who hand over what is more than their share.
+//! Leases are taken from nobody, from the dead, and from oneself after a take whose answer was lost; from the living only
+//! what they were offered and did not take. The living hand over what is more than their share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,8 +55,8 @@ pub struct Peer {
     pub owner: Owner,
     /// The observer's pipelines that it serves, by index. Empty while it drains: it is given nothing.
     pub serves: BTreeSet<usize>,
-    /// Whether it serves others besides, and its load with them.
-    pub load_with_others: Option<usize>,
+    /// What it owns of others.
+    pub elsewhere: usize,
 }
 
 /// What a worker does with a lease of its own just now.
@@ -110,10 +110,6 @@ pub fn plan(observer: &Observer<'_>, pipelines: &[Leases<'_>]) -> Plan {
     let mut movable: BTreeMap<usize, Vec<Lease>> = BTreeMap::new();
     for (index, pipeline) in pipelines.iter().enumerate() {
         sort_out(observer, index, pipeline, &mut plan, &mut members, &mut loose, &mut movable);
-    }
-    for (member, peer) in members.iter_mut().zip(observer.peers) {
-        let known: usize = member.held.values().sum();
-        member.elsewhere = peer.load_with_others.map_or(0, |load| load.saturating_sub(known));
     }
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     loose.iter().for_each(|one| *counts.entry(one.lease.0).or_default() += 1);
@@ -228,7 +224,7 @@ fn settle(observer: &Observer<'_>, loose: Loose, owner: Option<&Owner>, plan: &m
 
 impl Peer {
     fn member(&self) -> Member {
-        Member { serves: self.serves.clone(), ..Member::default() }
+        Member { serves: self.serves.clone(), elsewhere: self.elsewhere, ..Member::default() }
     }
 }
 

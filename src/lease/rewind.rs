@@ -254,6 +254,10 @@ fn goal(view: &View, to: &Target, listings: &Listings, key: &ShardKey) -> Option
         return is_moved.then_some(None);
     };
     let Target::After(number) = to else { return Some(None) };
+    if view.finished.contains_key(key) && is_behind_unfinished(view, key) {
+        // Its parent is carried again; its own children must not be by then.
+        return Some(None);
+    }
     let is_past = |other: Option<&SequenceNumber>| other.is_some_and(|other| other > number);
     if listing.is_closed(listed) && !is_past(listed.ending.as_ref()) {
         None

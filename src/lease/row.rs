@@ -7,6 +7,8 @@
 //! | `pipeline#NAME` | `shard#LABEL#SHARD` | [`ShardRow`] |
 //! | `pipeline#NAME` | `finished#LABEL#SHARD` | [`FinishedRow`] |
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_dynamo::{AttributeValue, Item};
 
@@ -83,6 +85,9 @@ pub struct SessionRow {
     pub started_at_ms: u64,
     /// Shards owned.
     pub load: u64,
+    /// The same by pipeline, for those who do not serve all of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub loads: BTreeMap<String, u64>,
     pub pipelines: Vec<String>,
     pub draining: bool,
     /// How many pipelines' streams it lists: those who do share the calls for which there is a limit.

@@ -1,7 +1,7 @@
 //! The session: this worker's life as others see it. It keeps one row moving with heartbeats and says until when the
 //! worker may act on its leases (P4): counted on the monotonic clock from before each heartbeat was sent, less a margin.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub enum SessionError {
 /// The figures that the next heartbeat carries; shared with the worker's tasks.
 #[derive(Debug, Default)]
 pub struct Figures {
-    pub load: AtomicU64,
+    loads: Mutex<BTreeMap<String, u64>>,
     pub draining: AtomicBool,
     pub discovers: AtomicU64,
     /// Pipelines that the configuration names and that are not served: the lease table says that they are others.
@@ -65,6 +65,11 @@ impl Figures {
     pub fn ownership_changed(&self) {
         self.ownership_version.fetch_add(1, Ordering::AcqRel);
         self.beat_now.notify_one();
+    }
+
+    /// How many leases are owned, by pipeline.
+    pub fn owns(&self, loads: BTreeMap<String, u64>) {
+        *self.loads.lock().unwrap_or_else(PoisonError::into_inner) = loads;
     }
 
     /// Whether a pipeline is served: nothing is given to a worker of a pipeline that it does not serve.
@@ -81,7 +86,8 @@ impl Figures {
     fn fill(&self, row: &mut SessionRow, pipelines: &[String]) {
         let unserved = self.unserved.lock().unwrap_or_else(PoisonError::into_inner);
         row.pipelines = pipelines.iter().filter(|name| !unserved.contains(*name)).cloned().collect();
-        row.load = self.load.load(Ordering::Acquire);
+        row.loads.clone_from(&self.loads.lock().unwrap_or_else(PoisonError::into_inner));
+        row.load = row.loads.values().sum();
         row.draining = self.draining.load(Ordering::Acquire);
         row.discovers = self.discovers.load(Ordering::Acquire);
         row.ownership_version = self.ownership_version.load(Ordering::Acquire);
@@ -309,6 +315,7 @@ fn new_row(machine: &dyn Machine, identity: &Identity) -> SessionRow {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at_ms: machine.wall_ms(),
         load: 0,
+        loads: BTreeMap::new(),
         pipelines: identity.pipelines.clone(),
         draining: false,
         discovers: 0,

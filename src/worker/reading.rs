@@ -89,6 +89,9 @@ pub struct Start {
     pub latest_iterator: Option<String>,
     pub discovered_at_ms: u64,
     pub in_gap: bool,
+    /// The shard's part of the pipeline's memory: the same for every reading of it, since what an earlier one read may
+    /// still be under way.
+    pub budget: Budget,
     pub replay: Option<Replay>,
 }
 
@@ -113,7 +116,6 @@ impl Reading {
         let from_ms = start.latest_from_ms.or(carried_until_ms);
         let unread = Unread::new(&start.shard, from_ms, start.discovered_at_ms);
         let encoder = pipeline.encoder(start.stream.clone(), start.replay.as_ref());
-        let budget = pipeline.shard_budget();
         Reading {
             shared,
             pipeline,
@@ -128,7 +130,7 @@ impl Reading {
             last_read: start.checkpoint,
             in_gap: start.in_gap,
             touched_ms,
-            budget,
+            budget: start.budget,
             gone: GoneTest::default(),
             failures: Repeats::default(),
         }

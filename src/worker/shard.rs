@@ -14,6 +14,7 @@ use super::held::Held;
 use super::pipeline::{Pipeline, Shared};
 use super::reading::{AT_REST, Event, Reading, Start};
 use crate::delivery::lanes::ShardSlot;
+use crate::delivery::memory::Budget;
 use crate::delivery::writer::{ShardInlet, WriterHandle};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::{Gap, ShardKey, ShardRow};
@@ -78,6 +79,7 @@ impl ShardTask {
         let now = self.shared.machine.now();
         let mut run = Run {
             checkpoint_due: now + self.shared.checkpoint_interval,
+            budget: self.pipeline.shard_budget(),
             task: self,
             inlet,
             held,
@@ -125,6 +127,7 @@ type ReadingStep = BoxFuture<(Reading, Event)>;
 struct Run {
     task: ShardTask,
     inlet: ShardInlet,
+    budget: Budget,
     held: Held,
     phase: Phase,
     halt: Option<Halt>,
@@ -185,6 +188,7 @@ impl Run {
             latest_first: row.latest_first.clone(),
             latest_iterator: task.pipeline.take_latest(&task.key).filter(|_| is_at_latest),
             discovered_at_ms: row.discovered_at_ms,
+            budget: self.budget.clone(),
             in_gap: row.gaps.last().is_some_and(|gap| gap.to.is_none()),
             replay: row.replay.clone(),
         };
@@ -216,6 +220,8 @@ impl Run {
         match self.phase {
             Phase::Ending if self.inlet.is_empty() => {
                 self.saving = None;
+                // The writer may have told of the last ones only now.
+                self.absorb_progress();
                 Some(finish::finish(&self.task, &mut self.held).await)
             }
             Phase::Draining { until, may_go_on } => {
@@ -223,6 +229,8 @@ impl Run {
                     self.saving = None;
                     // What is left is the next owner's to send: with the lease, this worker gives up its lanes (P4).
                     self.inlet.close().await;
+                    // The writer may have told of the last ones only now.
+                    self.absorb_progress();
                     return Some(finish::release(&self.task, &mut self.held).await);
                 }
                 if now >= until {

@@ -79,7 +79,7 @@ impl Sight {
     }
 
     fn plan(&self) -> Plan {
-        let peer = |id: &&str| Peer { owner: owner(id), serves: BTreeSet::from([0]), load_with_others: None };
+        let peer = |id: &&str| Peer { owner: owner(id), serves: BTreeSet::from([0]), elsewhere: 0 };
         let peers: Vec<Peer> = self.members.iter().map(peer).collect();
         let living = self.living.iter().map(|id| owner(id)).collect();
         let doing = |(_, key): &Lease| match key.shard.as_str() {

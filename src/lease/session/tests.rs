@@ -202,7 +202,7 @@ async fn a_row_in_the_way_that_does_not_read_is_told() {
 async fn heartbeats_keep_their_time_and_move_the_deadline_from_before_each() {
     let stage = Stage::new();
     let kept = stage.kept(TIMING).await;
-    kept.figures.load.store(3, Ordering::Release);
+    kept.figures.owns(BTreeMap::from([("p".to_owned(), 2), ("q".to_owned(), 1)]));
     kept.figures.draining.store(true, Ordering::Release);
     stage.table.fault(Fault::Delay(Duration::from_millis(500)));
     stage.at_ms(2_999).await;

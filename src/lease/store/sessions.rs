@@ -57,6 +57,7 @@ impl LeaseStore {
         let set = vec![
             ("counter", attribute(&row.counter)),
             ("load", attribute(&row.load)),
+            ("loads", attribute(&row.loads)),
             ("pipelines", attribute(&row.pipelines)),
             ("discovers", attribute(&row.discovers)),
             ("draining", attribute(&row.draining)),

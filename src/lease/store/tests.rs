@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::error::ErrorKind;
 use crate::lease::rewind::Step;
@@ -83,6 +85,7 @@ fn session(incarnation: &str, counter: u64) -> SessionRow {
         version: "1".into(),
         started_at_ms: 5,
         load: 0,
+        loads: BTreeMap::new(),
         pipelines: vec![PIPELINE.into()],
         draining: false,
         discovers: 0,
@@ -148,7 +151,8 @@ async fn a_worker_id_has_one_session() {
 async fn a_heartbeat_tells_its_figures_and_a_late_one_undoes_none() {
     let Stage { store, .. } = Stage::new();
     store.begin_session("w", &session("a", 1), None).await.expect("the first");
-    let beat = SessionRow { load: 3, draining: true, ownership_version: 4, ..session("a", 5) };
+    let loads = BTreeMap::from([(PIPELINE.to_owned(), 3)]);
+    let beat = SessionRow { load: 3, loads, draining: true, ownership_version: 4, ..session("a", 5) };
     assert_eq!(kind(store.heartbeat("w", &beat, LIMIT).await), Ok(()));
     assert_eq!(kind(store.heartbeat("w", &session("a", 5), LIMIT).await), REFUSED);
     assert_eq!(store.session("w").await, Ok(Some(Ok(beat))));

@@ -14,7 +14,10 @@ impl Tenure {
             for (key, row) in shards.iter().filter_map(|(key, row)| Some((key, row.as_ref().ok()?))) {
                 let running = (index, ShardKey::clone(key));
                 let is_lost = self.running.get(&running).is_some_and(|running| {
-                    let is_leaving = running.course.borrow().is_leaving(now) || running.task.is_finished();
+                    let is_handed_over =
+                        row.owner().is_some_and(|owner| running.course.borrow().heir() == Some(&owner));
+                    let is_leaving =
+                        is_handed_over || running.course.borrow().is_leaving(now) || running.is_over();
                     !is_leaving && is_taken_away(row, &self.me, running.epoch)
                 });
                 if is_lost {

@@ -53,10 +53,10 @@ impl Tenure {
             })
             .map(|(index, _)| index)
             .collect();
-        let mine = |name: &String| self.pipelines.iter().any(|line| **name == *line.pipeline.name);
-        let serves_others = !row.pipelines.iter().all(mine);
-        let load = usize::try_from(row.load).unwrap_or(usize::MAX);
-        Peer { owner: owner.clone(), serves, load_with_others: serves_others.then_some(load) }
+        let is_mine = |name: &str| self.pipelines.iter().any(|line| *name == *line.pipeline.name);
+        let others = row.loads.iter().filter(|(name, _)| !is_mine(name)).map(|(_, load)| load);
+        let elsewhere = usize::try_from(others.sum::<u64>()).unwrap_or(usize::MAX);
+        Peer { owner: owner.clone(), serves, elsewhere }
     }
 
     fn doing(&self, lease: &Lease, now: MonoTime) -> Doing {
@@ -98,7 +98,7 @@ impl Tenure {
             Some(Err(_)) | None => Default::default(),
         };
         for (lease, running) in &self.running {
-            let to = heirs.get(lease).cloned();
+            let to = heirs.get(lease).or(running.course.borrow().heir()).cloned();
             running.course.send_replace(Course::Stop { to, until: deliver_until });
         }
         self.wait_for_shards(until).await;
@@ -136,7 +136,7 @@ impl Tenure {
     /// Waits for the shards' tasks to end, and tells the others of each lease that they can take.
     async fn wait_for_shards(&self, until: MonoTime) {
         let machine = &*self.shared.machine;
-        let at_work = || self.running.values().filter(|running| !running.task.is_finished()).count();
+        let at_work = || self.running.values().filter(|running| !running.is_over()).count();
         let mut before = self.running.len();
         while before > 0 && machine.now() < until {
             let left = until.since(machine.now());

@@ -78,10 +78,17 @@ struct Running {
     /// Of the lease, when it was taken.
     epoch: u64,
     course: watch::Sender<Course>,
-    /// Not handed over before this moment: the last try was called off.
+    /// Not handed over before this moment: set when a handover begins, for the case that it is called off.
     stays_until: MonoTime,
     touched_ms: Arc<AtomicU64>,
     end: watch::Receiver<Option<ShardEnd>>,
+}
+
+impl Running {
+    /// Whether it has said how it ended, or failed.
+    fn is_over(&self) -> bool {
+        self.end.borrow().is_some() || self.task.is_finished()
+    }
 }
 
 /// A pipeline's rows, as read.
@@ -185,7 +192,7 @@ impl Tenure {
         let stuck_ms = u64::try_from(STUCK_AFTER.as_millis()).unwrap_or(u64::MAX);
         let (mut over, mut gave) = (Vec::new(), false);
         for (key, running) in &self.running {
-            if running.task.is_finished() {
+            if running.is_over() {
                 match *running.end.borrow() {
                     Some(ShardEnd::Released) => gave = true,
                     Some(ShardEnd::Finished | ShardEnd::Lost) => {}
@@ -216,11 +223,13 @@ impl Tenure {
     }
 
     fn count_leases(&self) {
-        self.figures.load.store(self.running.len() as u64, Ordering::Release);
+        let mut loads = BTreeMap::new();
         for (index, line) in self.pipelines.iter().enumerate() {
             let owned = self.running.keys().filter(|(of, _)| *of == index).count();
             line.pipeline.metrics.leases_owned.set(i64::try_from(owned).unwrap_or(i64::MAX));
+            loads.insert(line.pipeline.name.to_string(), owned as u64);
         }
+        self.figures.owns(loads);
     }
 
     /// Looks at the sessions, and at the leases when it is time. Somebody's coming, going or giving is reason to look at

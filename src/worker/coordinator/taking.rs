@@ -12,7 +12,7 @@ use super::{ROUND, Rows, Running, TAKES_AT_A_TIME, Tenure};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::plan::{Candidate, Parents};
 use crate::lease::row::{BadRow, Owner, ShardKey, ShardRow, StreamRow};
-use crate::lease::store::ShardEntry;
+use crate::lease::store::{LeaseStore, ShardEntry};
 use crate::machine::MonoTime;
 use crate::rewind;
 use crate::worker::course::Course;
@@ -23,8 +23,35 @@ use crate::worker::task;
 /// The pipelines' rows; no stream row where the pipeline is not to be served just now.
 pub(super) type View = Vec<(Option<StreamRow>, Vec<ShardEntry>)>;
 
-/// A lease as its take returned it, and its pipeline's index.
-type Taken = (usize, ShardKey, ShardRow);
+/// What came of a take.
+enum Take {
+    /// The row as the take returned it.
+    Taken(Box<ShardRow>),
+    /// The row is not as it was read.
+    Refused,
+    /// A parent is not finished.
+    NotYet,
+}
+
+async fn try_take(
+    store: &LeaseStore,
+    pipeline: &str,
+    candidate: &Candidate,
+    me: &Owner,
+) -> Result<Take, ApiError> {
+    if let Parents::Ask(parents) = &candidate.parents {
+        for parent in parents {
+            if !store.is_finished(pipeline, &ShardKey::new(&candidate.key.label, parent)).await? {
+                return Ok(Take::NotYet);
+            }
+        }
+    }
+    match store.take(pipeline, &candidate.key, &candidate.row, me).await {
+        Ok(row) => Ok(Take::Taken(Box::new(row))),
+        Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(Take::Refused),
+        Err(error) => Err(error),
+    }
+}
 
 impl Tenure {
     pub(super) async fn act(&mut self, rows: Vec<Rows>, unreadable: &[String]) -> Result<(), ApiError> {
@@ -78,6 +105,7 @@ impl Tenure {
         let row = match stream {
             Some(Ok(row)) => row,
             Some(Err(bad)) => {
+                line.discovery = None;
                 line.say_bad(now, &bad);
                 return Ok(None);
             }
@@ -99,6 +127,7 @@ impl Tenure {
         let recognised = line.pipeline.recognise(&row);
         self.figures.serves(&name, recognised.is_ok());
         if let Err(other) = recognised {
+            line.discovery = None;
             line.say_bad(now, &other);
             return Ok(None);
         }
@@ -160,29 +189,19 @@ impl Tenure {
 
     async fn take(&mut self, wanted: Vec<(usize, Candidate)>) -> Result<(), ApiError> {
         let (store, me, lines) = (&self.shared.store, &self.me, &self.pipelines);
-        let takes = wanted.into_iter().map(|(index, candidate)| async move {
-            let Some(line) = lines.get(index) else { return Ok(None) };
-            let name = &line.pipeline.name;
-            if let Parents::Ask(parents) = &candidate.parents {
-                for parent in parents {
-                    if !store.is_finished(name, &ShardKey::new(&candidate.key.label, parent)).await? {
-                        return Ok(None);
-                    }
-                }
-            }
-            match store.take(name, &candidate.key, &candidate.row, me).await {
-                Ok(row) => Ok(Some((index, candidate.key, row))),
-                Err(error) if error.kind == ErrorKind::ConditionFailed => Ok(None),
-                Err(error) => Err(error),
-            }
+        let takes = wanted.into_iter().filter_map(|(index, candidate)| {
+            let name = &lines.get(index)?.pipeline.name;
+            Some(async move { (index, candidate.key.clone(), try_take(store, name, &candidate, me).await) })
         });
-        let results: Vec<Result<Option<Taken>, ApiError>> =
+        let results: Vec<(usize, ShardKey, Result<Take, ApiError>)> =
             stream::iter(takes).buffer_unordered(TAKES_AT_A_TIME).collect().await;
         let mut failed = None;
-        for result in results {
+        for (index, key, result) in results {
             match result {
-                Ok(Some((index, key, row))) => self.start_shard(index, key, row),
-                Ok(None) => {}
+                Ok(Take::Taken(row)) => self.start_shard(index, key, *row),
+                // The row has moved since it was read.
+                Ok(Take::Refused) => self.look_at = MonoTime::default(),
+                Ok(Take::NotYet) => {}
                 Err(error) => failed = Some(error),
             }
         }

@@ -45,7 +45,8 @@ pub struct Discovery {
     pub sweep_now: Arc<Notify>,
     /// Told when rows were added or a stream was drained.
     pub found: Arc<Notify>,
-    /// Shards known to be finished, and since when (epoch milliseconds); read once, since finished is for ever.
+    /// Shards known to be finished, and since when (epoch milliseconds); read once: only a rewind makes them unfinished,
+    /// and it ends this discovery.
     finished: BTreeMap<ShardKey, u64>,
     /// When the last listing was asked for. What it lacks, it lacked then: a worker that slept since knows no more.
     asked_at: MonoTime,
@@ -220,12 +221,13 @@ impl Discovery {
             self.asked_at = self.shared.machine.now();
             let listing = self.pipeline.list(&self.shared, &stream).await?;
             self.listed_at_ms = listing.served_at_ms().unwrap_or_else(|| self.shared.machine.wall_ms());
+            sweep.disabled = listing.is_disabled();
             if self.is_first_of_latest() && listing.lags_behind(self.listed_at_ms) {
                 // What this listing lacks may lie between shards that it has: it cannot tell where the latest begins.
+                sweep.busy = true;
                 sweep.ask_again(self.shared.machine.now() + SWEEP_EVERY_WHEN_WAITING);
                 return Ok(sweep);
             }
-            sweep.disabled = listing.is_disabled();
             let drained = self.reconcile(&stream, &listing, &entry, &mut sweep).await?;
             if drained && !entry.drained && index + 1 < streams {
                 tracing::info!(
