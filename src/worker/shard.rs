@@ -216,6 +216,8 @@ impl Run {
         match self.phase {
             Phase::Ending if self.inlet.is_empty() => {
                 self.saving = None;
+                // The last acknowledgements may have come since: the row must tell of them.
+                self.absorb_progress();
                 Some(finish::finish(&self.task, &mut self.held).await)
             }
             Phase::Draining { until, may_go_on } => {
@@ -223,6 +225,8 @@ impl Run {
                     self.saving = None;
                     // What is left is the next owner's to send: with the lease, this worker gives up its lanes (P4).
                     self.inlet.close().await;
+                    // As at the shard's end: without them the next owner would send these changes again.
+                    self.absorb_progress();
                     return Some(finish::release(&self.task, &mut self.held).await);
                 }
                 if now >= until {
