@@ -27,9 +27,6 @@ pub const MAX_RECORDS: usize = 500;
 /// A call's bytes are kept well under Kinesis' 10 MiB: emulators still hold the older limit of 5 MiB, and two calls
 /// cost no more than one.
 pub const MAX_BYTES: usize = 4 << 20;
-/// After so long without a failed record the trouble is over. While a stream throttles, calls that go well lie between
-/// those that don't; to take the first of them for the end would log each of them.
-const WELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Past the session's deadline, how often to look whether a heartbeat has moved it.
 const DEADLINE_LOOK: Duration = Duration::from_millis(50);
@@ -200,8 +197,6 @@ pub struct Writer {
     metrics: PipelineMetrics,
     pipeline: Arc<str>,
     failures: Repeats,
-    /// When a record last failed.
-    failed_at: MonoTime,
     commands: mpsc::Receiver<Command>,
 }
 
@@ -225,7 +220,6 @@ impl Writer {
             metrics,
             pipeline,
             failures: Repeats::default(),
-            failed_at: MonoTime::default(),
             commands,
         };
         (writer, WriterHandle { commands: sender })
@@ -408,14 +402,12 @@ impl Writer {
         let now = self.putter.machine.now();
         if failed.is_empty() {
             if placed > 0
-                && now.since(self.failed_at) >= WELL_AGAIN_AFTER
-                && let Some(times) = self.failures.over()
+                && let Some(times) = self.failures.went_well(now)
             {
                 tracing::info!(pipeline = &*self.pipeline, times, "PutRecords succeeds again");
             }
             return;
         }
-        self.failed_at = now;
         for (code, (records, error)) in failed {
             self.metrics.api_error(&error);
             self.metrics.put_retry(&code, records);

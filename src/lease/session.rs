@@ -249,7 +249,7 @@ impl Session {
             match self.store.heartbeat(&self.me.id, &self.row, limit).await {
                 Ok(()) => {
                     retry.succeeded();
-                    if let Some(times) = failures.over() {
+                    if let Some(times) = failures.went_well(sent) {
                         tracing::info!(times, "heartbeats succeed again");
                     }
                     self.deadline_sender.send_replace(sent + self.timing.may_act_for());

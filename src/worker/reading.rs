@@ -320,7 +320,7 @@ impl Reading {
     }
 
     fn over_trouble(&mut self) {
-        if let Some(times) = self.failures.over() {
+        if let Some(times) = self.failures.went_well(self.shared.machine.now()) {
             tracing::info!(pipeline = &*self.pipeline.name, shard = %self.shard, times, "the shard is read again");
         }
     }

@@ -220,7 +220,7 @@ impl Run {
         match self.phase {
             Phase::Ending if self.inlet.is_empty() => {
                 self.saving = None;
-                // The writer may have told of the last ones only now.
+                // The last acknowledgements may have come since: the row must tell of them.
                 self.absorb_progress();
                 Some(finish::finish(&self.task, &mut self.held).await)
             }
@@ -229,7 +229,7 @@ impl Run {
                     self.saving = None;
                     // What is left is the next owner's to send: with the lease, this worker gives up its lanes (P4).
                     self.inlet.close().await;
-                    // The writer may have told of the last ones only now.
+                    // As at the shard's end: without them the next owner would send these changes again.
                     self.absorb_progress();
                     return Some(finish::release(&self.task, &mut self.held).await);
                 }
@@ -344,7 +344,7 @@ impl Run {
                 self.held.saved(row);
                 pipeline.metrics.checkpoints.inc();
                 self.save_retry.succeeded();
-                if let Some(times) = self.save_failures.over() {
+                if let Some(times) = self.save_failures.went_well(machine.now()) {
                     tracing::info!(pipeline = &*pipeline.name, shard = %self.task.key, times, "checkpoints are stored again");
                 }
                 self.checkpoint_due = machine.now() + self.task.shared.checkpoint_interval;

@@ -7,7 +7,7 @@ use ddb_kinesis_bridge::stream::source::ShardId;
 use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, credentials, parse};
 use crate::process::{Process, output_of};
 use crate::rewind::{assert_carried, grown, rewind, stored, stored_as_carried, to};
-use crate::rows::{LEASES, finished_rows, shard_rows, stream_row};
+use crate::rows::{LEASES, finished_rows, session_rows, shard_rows, stream_row};
 use crate::support::fault::{Fault, Gate};
 use crate::support::items::KeySchema;
 use crate::support::judge::judge;
@@ -30,6 +30,8 @@ async fn another_sink_is_adopted_where_the_old_one_stopped() {
         .expect("it is adopted");
     let is_free = |world: &World| shard_rows(world).iter().all(|row| row["owner"].is_null());
     assert!(is_free(&stage.fake.world()), "the old fleet takes nothing");
+    let has_dropped_all = |world: &World| session_rows(world).iter().all(|row| row["load"] == "0");
+    stage.fake.wait_until("the old fleet reading nothing", has_dropped_all).await;
     let new = stage.start(parse(&text)).await;
     stage.fake.wait_until("the new fleet at work", move |world| !is_free(world)).await;
     stage.write(20, 5);

@@ -90,7 +90,7 @@ impl Line {
     /// broke off, whose session is gone, must not go unseen (P7).
     pub(super) fn rests(&mut self, shared: &Shared, rewind: Option<&Rewind>, is_at_work: bool) -> bool {
         if rewind.is_none() || is_at_work {
-            self.rewinds.over();
+            self.rewinds = Repeats::default();
             self.broken_off = None;
         }
         let Some(rewind) = rewind else { return false };

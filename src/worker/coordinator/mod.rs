@@ -173,7 +173,7 @@ impl Tenure {
         let machine = Arc::clone(&self.shared.machine);
         match self.look().await {
             Ok(()) => {
-                if let Some(times) = self.failures.over() {
+                if let Some(times) = self.failures.went_well(machine.now()) {
                     tracing::info!(times, "the lease table is read again");
                 }
             }

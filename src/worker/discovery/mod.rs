@@ -136,7 +136,7 @@ impl Discovery {
             };
             let pause = match sweep.await {
                 Ok(sweep) => {
-                    if let Some(times) = self.failures.over() {
+                    if let Some(times) = self.failures.went_well(machine.now()) {
                         tracing::info!(
                             pipeline = &*self.pipeline.name,
                             times,
@@ -177,7 +177,7 @@ impl Discovery {
     /// A stream that is disabled and drained leaves nothing to do: that must not look like health.
     fn report_disabled(&mut self, is_over: bool) {
         if !is_over {
-            self.disabled.over();
+            self.disabled = Repeats::default();
             self.trouble = None;
             return;
         }
