@@ -125,9 +125,6 @@ async fn a_fleet_that_does_not_reach_the_lease_table_stops_and_goes_on() {
         process.signal("TERM");
         let (code, log) = process.end().await;
         assert_eq!(code, Some(0), "{log}");
-        // Who looks first may find the other standing still, and end its session.
-        let again = log.lines().find(|line| line.contains("heartbeats succeed again"));
-        assert!(again.is_some_and(|line| line.contains("\"times\":")) || log.contains("the session is lost"));
     }
     stage.judge().assert_complete_and_ordered();
 }
