@@ -104,121 +104,132 @@ struct Loose {
 
 /// Plans for one observer.
 pub fn plan(observer: &Observer<'_>, pipelines: &[Leases<'_>]) -> Plan {
-    let mut plan = Plan::default();
-    let mut members: Vec<Member> = observer.peers.iter().map(Peer::member).collect();
-    let mut loose: Vec<Loose> = Vec::new();
-    let mut movable: BTreeMap<usize, Vec<Lease>> = BTreeMap::new();
-    for (index, pipeline) in pipelines.iter().enumerate() {
-        sort_out(observer, index, pipeline, &mut plan, &mut members, &mut loose, &mut movable);
-    }
-    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-    loose.iter().for_each(|one| *counts.entry(one.lease.0).or_default() += 1);
-    let balanced = balance(&members, &counts);
-    let mut owners: BTreeMap<usize, std::vec::IntoIter<usize>> =
-        balanced.loose.into_iter().map(|(pipeline, owners)| (pipeline, owners.into_iter())).collect();
-    for one in loose {
-        let owner = owners.get_mut(&one.lease.0).and_then(Iterator::next).map(|at| &observer.peers[at].owner);
-        settle(observer, one, owner, &mut plan);
-    }
-    for a_move in balanced.moves.iter().filter(|a_move| observer.peers[a_move.from].owner == *observer.me) {
-        let mine = movable.entry(a_move.pipeline).or_default();
-        // The last ones, which are the youngest shards.
-        let given = mine.split_off(mine.len().saturating_sub(a_move.leases));
-        let to = &observer.peers[a_move.to].owner;
-        plan.gives.extend(given.into_iter().map(|lease| (lease, to.clone())));
-    }
-    plan
-}
-
-/// Says of each lease of a pipeline who has it, or that it is loose.
-fn sort_out(
-    observer: &Observer<'_>,
-    index: usize,
-    pipeline: &Leases<'_>,
-    plan: &mut Plan,
-    members: &mut [Member],
-    loose: &mut Vec<Loose>,
-    movable: &mut BTreeMap<usize, Vec<Lease>>,
-) {
-    let Some(stream) = pipeline.stream.filter(|stream| stream.initialized) else { return };
-    let mut hold = |owner: &Owner| match observer
-        .peers
-        .iter()
-        .position(|peer| peer.owner == *owner && peer.serves.contains(&index))
-    {
-        Some(at) => {
-            *members[at].held.entry(index).or_default() += 1;
-            true
-        }
-        None => false,
+    let mut sorting = Sorting {
+        observer,
+        members: observer.peers.iter().map(Peer::member).collect(),
+        loose: Vec::new(),
+        movable: BTreeMap::new(),
+        plan: Plan::default(),
     };
-    // Rows that do not read count as unfinished: their children wait.
-    let unfinished = pipeline.shards.iter().map(|(key, _)| key).collect();
-    for (key, row) in pipeline.shards.iter().filter(|(key, _)| stream.is_open(&key.label)) {
-        let Ok(row) = row else { continue };
-        let lease = (index, key.clone());
-        let candidate =
-            || Candidate { key: key.clone(), row: row.clone(), parents: parents(key, row, &unfinished) };
-        let owner = row.owner().filter(|owner| observer.living.contains(owner));
-        if stream.rewind.is_some() || row.state == ShardState::Frozen {
-            // Nobody touches it; it counts, lest other leases move to make up for it.
-            if !owner.is_some_and(|owner| hold(&owner)) {
-                loose.push(Loose { lease, candidate: None });
-            }
-            continue;
-        }
-        let is_overdue = (observer.is_overdue)(&lease, row.revision);
-        match owner {
-            Some(owner) if owner == *observer.me => match (observer.doing)(&lease) {
-                Doing::HandingOver(to) if hold(&to) => {}
-                Doing::Running { movable: can_move } if hold(&owner) => {
-                    if can_move {
-                        movable.entry(index).or_default().push(lease);
-                    }
-                }
-                Doing::Nothing if hold(&owner) => plan.takes.push((index, candidate())),
-                // This worker drains, or the one that was to have the lease is gone.
-                _ => loose.push(Loose { lease, candidate: None }),
-            },
-            Some(owner) if row.offered && is_overdue => {
-                // Still said to wait: only so is it known who let it lapse.
-                let offered_to = Some(owner);
-                plan.waiting.push(Waiting { lease: lease.clone(), revision: row.revision, offered_to });
-                loose.push(Loose { lease, candidate: Some(candidate()) });
-            }
-            Some(owner) => {
-                if row.offered {
-                    let offered_to = Some(owner.clone());
-                    plan.waiting.push(Waiting { lease: lease.clone(), revision: row.revision, offered_to });
-                }
-                if !hold(&owner) {
-                    loose.push(Loose { lease, candidate: None });
-                }
-            }
-            None => {
-                let candidate = candidate();
-                if candidate.parents != Parents::Unfinished {
-                    loose.push(Loose { lease, candidate: Some(candidate) });
-                }
-            }
-        }
+    for (index, pipeline) in pipelines.iter().enumerate() {
+        sorting.sort(index, pipeline);
     }
+    sorting.finish()
 }
 
-/// What becomes of a loose lease that should go to `owner`.
-fn settle(observer: &Observer<'_>, loose: Loose, owner: Option<&Owner>, plan: &mut Plan) {
-    let Loose { lease, candidate } = loose;
-    if let Some(owner) = owner {
-        plan.assigned.insert(lease.clone(), owner.clone());
+/// The leases, sorted by who has them.
+struct Sorting<'a> {
+    observer: &'a Observer<'a>,
+    /// The peers, with what each has.
+    members: Vec<Member>,
+    loose: Vec<Loose>,
+    /// What the observer itself could hand over, by pipeline.
+    movable: BTreeMap<usize, Vec<Lease>>,
+    plan: Plan,
+}
+
+impl Sorting<'_> {
+    fn sort(&mut self, index: usize, pipeline: &Leases<'_>) {
+        let Some(stream) = pipeline.stream.filter(|stream| stream.initialized) else { return };
+        // Rows that do not read count as unfinished: their children wait.
+        let unfinished = pipeline.shards.iter().map(|(key, _)| key).collect();
+        for (key, row) in pipeline.shards.iter().filter(|(key, _)| stream.is_open(&key.label)) {
+            let Ok(row) = row else { continue };
+            let candidate =
+                Candidate { key: key.clone(), row: row.clone(), parents: parents(key, row, &unfinished) };
+            let lease = (index, key.clone());
+            let owner = row.owner().filter(|owner| self.observer.living.contains(owner));
+            let is_at_rest = stream.rewind.is_some() || row.state == ShardState::Frozen;
+            match owner {
+                // Nobody touches it; it counts, lest other leases move to make up for it.
+                owner if is_at_rest => self.keep(lease, owner),
+                Some(owner) if owner == *self.observer.me => self.sort_own(lease, candidate),
+                Some(owner) if row.offered => self.sort_offered(lease, candidate, owner),
+                Some(owner) => self.keep(lease, Some(owner)),
+                None if candidate.parents == Parents::Unfinished => {}
+                None => self.loose.push(Loose { lease, candidate: Some(candidate) }),
+            }
+        }
     }
-    let Some(candidate) = candidate else { return };
-    let revision = candidate.row.revision;
-    let i_serve = |peer: &Peer| peer.owner == *observer.me && peer.serves.contains(&lease.0);
-    let is_mine = owner == Some(observer.me) || (observer.is_overdue)(&lease, revision);
-    if is_mine && observer.peers.iter().any(i_serve) {
-        plan.takes.push((lease.0, candidate));
-    } else {
-        plan.waiting.push(Waiting { lease, revision, offered_to: None });
+
+    /// Counts a lease for its owner, if that is one who may own it.
+    fn hold(&mut self, index: usize, owner: &Owner) -> bool {
+        let is_it = |peer: &Peer| peer.owner == *owner && peer.serves.contains(&index);
+        let Some(at) = self.observer.peers.iter().position(is_it) else { return false };
+        *self.members[at].held.entry(index).or_default() += 1;
+        true
+    }
+
+    /// It cannot be had. Where its owner is one who leaves, it counts as what others will get.
+    fn keep(&mut self, lease: Lease, owner: Option<Owner>) {
+        if !owner.is_some_and(|owner| self.hold(lease.0, &owner)) {
+            self.loose.push(Loose { lease, candidate: None });
+        }
+    }
+
+    fn sort_own(&mut self, lease: Lease, candidate: Candidate) {
+        let (index, me) = (lease.0, self.observer.me);
+        match (self.observer.doing)(&lease) {
+            Doing::HandingOver(to) => self.keep(lease, Some(to)),
+            Doing::Running { movable } if self.hold(index, me) => {
+                if movable {
+                    self.movable.entry(index).or_default().push(lease);
+                }
+            }
+            Doing::Nothing if self.hold(index, me) => self.plan.takes.push((index, candidate)),
+            // This worker drains.
+            _ => self.loose.push(Loose { lease, candidate: None }),
+        }
+    }
+
+    fn sort_offered(&mut self, lease: Lease, candidate: Candidate, owner: Owner) {
+        let revision = candidate.row.revision;
+        let offered_to = Some(owner.clone());
+        // Said to wait also when it has waited for too long: only so is it known who let it lapse.
+        self.plan.waiting.push(Waiting { lease: lease.clone(), revision, offered_to });
+        if (self.observer.is_overdue)(&lease, revision) {
+            self.loose.push(Loose { lease, candidate: Some(candidate) });
+        } else {
+            self.keep(lease, Some(owner));
+        }
+    }
+
+    fn finish(mut self) -> Plan {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        self.loose.iter().for_each(|one| *counts.entry(one.lease.0).or_default() += 1);
+        let balanced = balance(&self.members, &counts);
+        let peers = self.observer.peers;
+        let mut owners: BTreeMap<usize, std::vec::IntoIter<usize>> =
+            balanced.loose.into_iter().map(|(pipeline, owners)| (pipeline, owners.into_iter())).collect();
+        for one in std::mem::take(&mut self.loose) {
+            let owner = owners.get_mut(&one.lease.0).and_then(Iterator::next).map(|at| &peers[at].owner);
+            self.settle(one, owner);
+        }
+        for a_move in balanced.moves.iter().filter(|a_move| peers[a_move.from].owner == *self.observer.me) {
+            let mine = self.movable.entry(a_move.pipeline).or_default();
+            // The last ones, which are the youngest shards.
+            let given = mine.split_off(mine.len().saturating_sub(a_move.leases));
+            let to = &peers[a_move.to].owner;
+            self.plan.gives.extend(given.into_iter().map(|lease| (lease, to.clone())));
+        }
+        self.plan
+    }
+
+    /// What becomes of a loose lease that should go to `owner`.
+    fn settle(&mut self, loose: Loose, owner: Option<&Owner>) {
+        let Loose { lease, candidate } = loose;
+        if let Some(owner) = owner {
+            self.plan.assigned.insert(lease.clone(), owner.clone());
+        }
+        let Some(candidate) = candidate else { return };
+        let (me, revision) = (self.observer.me, candidate.row.revision);
+        let i_serve = |peer: &Peer| peer.owner == *me && peer.serves.contains(&lease.0);
+        let is_mine = owner == Some(me) || (self.observer.is_overdue)(&lease, revision);
+        if is_mine && self.observer.peers.iter().any(i_serve) {
+            self.plan.takes.push((lease.0, candidate));
+        } else {
+            self.plan.waiting.push(Waiting { lease, revision, offered_to: None });
+        }
     }
 }
 
