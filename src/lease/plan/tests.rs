@@ -214,7 +214,7 @@ fn what_a_draining_worker_still_has_is_counted_but_not_taken() {
     assert_eq!(sight.plan().assigned.len(), 2);
     // Draining oneself, nothing is taken either, and the others get what is there.
     sight.shards.push(entry("L1", "c", Some("me"), None));
-    (sight.members, sight.running) = (vec!["third"], vec!["c"]);
+    (sight.members, sight.running, sight.overdue) = (vec!["third"], vec!["c"], vec!["b"]);
     let plan = sight.plan();
     assert_eq!((plan.takes, plan.gives), (vec![], vec![]));
     assert!(plan.assigned.values().all(|to| *to == owner("third")) && plan.assigned.len() == 3);
