@@ -62,6 +62,8 @@ struct Sight {
     /// What "me" runs and may hand over.
     running: Vec<&'static str>,
     stuck: Vec<&'static str>,
+    /// What "me" is handing over to "other".
+    handing: Vec<&'static str>,
     overdue: Vec<&'static str>,
 }
 
@@ -74,6 +76,7 @@ impl Sight {
             shards,
             running: vec![],
             stuck: vec![],
+            handing: vec![],
             overdue: vec![],
         }
     }
@@ -85,6 +88,7 @@ impl Sight {
         let doing = |(_, key): &Lease| match key.shard.as_str() {
             shard if self.running.contains(&shard) => Doing::Running { movable: true },
             shard if self.stuck.contains(&shard) => Doing::Running { movable: false },
+            shard if self.handing.contains(&shard) => Doing::HandingOver(owner("other")),
             _ => Doing::Nothing,
         };
         let is_overdue = |(_, key): &Lease, _: u64| self.overdue.contains(&key.shard.as_str());
@@ -193,6 +197,19 @@ fn what_is_more_than_ones_share_is_handed_over_youngest_first() {
 }
 
 #[test]
+fn what_is_being_handed_over_counts_as_its_targets() {
+    let mine = |shard| entry("L1", shard, Some("me"), None);
+    let mut sight = Sight::of(vec![mine("a"), mine("b"), mine("c"), mine("d")]);
+    (sight.running, sight.handing) = (vec!["a", "b"], vec!["c", "d"]);
+    sight.members = vec!["me", "other"];
+    assert_eq!(sight.plan(), Plan::default(), "two and two");
+    // Its target is gone, or drains by now: it will be somebody's, and that counts.
+    sight.members = vec!["me", "third"];
+    let assigned = sight.plan().assigned;
+    assert_eq!(assigned.values().map(|to| to.id.as_str()).collect::<Vec<_>>(), ["third", "third"]);
+}
+
+#[test]
 fn an_offer_counts_as_its_targets_and_is_taken_up_only_when_it_lapses() {
     let mut sight = Sight::of(vec![offered("a", "me"), offered("b", "other")]);
     sight.members = vec!["me", "other"];
@@ -214,8 +231,9 @@ fn what_a_draining_worker_still_has_is_counted_but_not_taken() {
     assert_eq!(sight.plan().assigned.len(), 2);
     // Draining oneself, nothing is taken either, and the others get what is there.
     sight.shards.push(entry("L1", "c", Some("me"), None));
+    sight.shards.push(entry("L1", "d", Some("me"), None));
     (sight.members, sight.running, sight.overdue) = (vec!["third"], vec!["c"], vec!["b"]);
     let plan = sight.plan();
     assert_eq!((plan.takes, plan.gives), (vec![], vec![]));
-    assert!(plan.assigned.values().all(|to| *to == owner("third")) && plan.assigned.len() == 3);
+    assert!(plan.assigned.values().all(|to| *to == owner("third")) && plan.assigned.len() == 4);
 }
