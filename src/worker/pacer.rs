@@ -36,3 +36,21 @@ impl Pacer {
         sleep_until(machine, at).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::RealMachine;
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_are_so_far_apart_and_farther_for_each_who_shares_them() {
+        let (machine, pacer) = (RealMachine::new(), Pacer::new(Duration::from_secs(1)));
+        let mut turns = Vec::new();
+        for sharers in [1, 1, 3, 3, 0] {
+            pacer.shared_by(sharers);
+            pacer.turn(&machine).await;
+            turns.push(machine.now().as_millis() / 1_000);
+        }
+        assert_eq!(turns, [0, 1, 2, 5, 8]);
+    }
+}

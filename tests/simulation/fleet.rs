@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ddb_kinesis_bridge::lease::row::{SHARD_PREFIX, ShardRow, decode};
 
-use crate::history::{Entry, Event};
+use crate::history::{Entry, Event, Shard};
 use crate::oracle::Oracle;
 use crate::plan::{Happening, Plan};
 use crate::process::{Process, Start};
@@ -66,6 +66,32 @@ fn longest_uneven(history: &[Entry]) -> (u64, u64) {
         }
     }
     longest
+}
+
+/// Children that are listed when their parent ends are read by the same worker within a second.
+#[test]
+fn children_start_within_a_second_of_their_parents_end() {
+    let mut children = 0;
+    for seed in 0..20 {
+        let mut plan = orderly(seed);
+        plan.weights = vec![(Happening::Write, 60), (Happening::Rotate, 6), (Happening::Split, 2)];
+        plan.event_every_ms = 800;
+        let outcome = run_plan(&plan);
+        assert_eq!(outcome.verdict, Ok(()), "day {seed}");
+        let mut offered: BTreeMap<&Shard, u64> = BTreeMap::new();
+        for entry in &outcome.history {
+            let Event::Lease { shard, row: Some(row) } = &entry.event else { continue };
+            if row.offered && row.epoch == 0 {
+                offered.insert(shard, entry.at_ms);
+            } else if let Some(finished_ms) = offered.remove(shard) {
+                let took_ms = entry.at_ms - finished_ms;
+                assert!(took_ms <= 1_000, "day {seed}: {entry}, {took_ms} ms after its parent's end");
+                children += 1;
+            }
+        }
+        assert!(offered.is_empty(), "day {seed}: {offered:?} were never taken");
+    }
+    assert!(children > 100, "{children} children: too few to prove anything");
 }
 
 /// A fleet under way.
