@@ -227,7 +227,9 @@ impl Tenure {
         for (index, line) in self.pipelines.iter().enumerate() {
             let owned = self.running.keys().filter(|(of, _)| *of == index).count();
             line.pipeline.metrics.leases_owned.set(i64::try_from(owned).unwrap_or(i64::MAX));
-            loads.insert(line.pipeline.name.to_string(), owned as u64);
+            if owned > 0 {
+                loads.insert(line.pipeline.name.to_string(), owned as u64);
+            }
         }
         self.figures.owns(loads);
     }

@@ -9,7 +9,9 @@ impl Oracle {
         let before = std::mem::replace(&mut self.shard(shard).lease, row.cloned());
         let state = self.shard(shard);
         state.leased_ms = at_ms;
-        if row.and_then(|row| row.owner.as_ref()) != before.as_ref().and_then(|row| row.owner.as_ref()) {
+        // What was only offered is taken when its owner writes it.
+        let owner_of = |row: Option<&Lease>| row.filter(|row| !row.offered).and_then(|row| row.owner.clone());
+        if owner_of(row) != owner_of(before.as_ref()) {
             state.taken_ms = at_ms;
         }
         let Some(row) = row else { return Ok(()) };
