@@ -192,3 +192,10 @@ fn a_first_listing_that_lags_behind_is_not_taken_for_the_latest() {
         plan
     });
 }
+
+/// Two workers whose wall clocks were days apart: one forgot that a shard was finished, by the other's date of it, and
+/// because a listing lagged behind and lacked the young shard. The next listing would have had it read again.
+#[test]
+fn a_young_shard_that_is_finished_is_not_forgotten() {
+    assert_eq!(run(20_506).verdict, Ok(()));
+}

@@ -216,8 +216,14 @@ impl Discovery {
         needed: &BTreeMap<ShardId, ShardId>,
     ) -> Result<(), ApiError> {
         let wall_ms = self.shared.machine.wall_ms();
+        // Hosts' clocks may be wrong by more than that; a shard's id has the service's date of it.
+        let is_old = |key: &ShardKey| {
+            let created = key.shard.created_ms();
+            created.is_none_or(|created| created.saturating_add(KEEP_FINISHED_MS) < self.listed_at_ms)
+        };
         let of_no_use = |key: &ShardKey, finished_at_ms: u64| {
             key.label == entry.label
+                && is_old(key)
                 && finished_at_ms.saturating_add(KEEP_FINISHED_MS) < wall_ms
                 && listing.get(&key.shard).is_none()
                 && !needed.contains_key(&key.shard)
