@@ -67,9 +67,13 @@ impl Figures {
         self.beat_now.notify_one();
     }
 
-    /// How many leases are owned, by pipeline.
+    /// How many leases are owned, by pipeline. Told soon: those who cannot see all of them count on it.
     pub fn owns(&self, loads: BTreeMap<String, u64>) {
-        *self.loads.lock().unwrap_or_else(PoisonError::into_inner) = loads;
+        let mut told = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != loads {
+            *told = loads;
+            self.beat_now.notify_one();
+        }
     }
 
     /// Whether a pipeline is served: nothing is given to a worker of a pipeline that it does not serve.

@@ -178,8 +178,8 @@ impl LeaseStore {
         self.write(RowWrite { key, effect: Effect::Delete, conditions: vec![] }, CALL_TIMEOUT).await.map(drop)
     }
 
-    /// Takes a lease from the owner that `seen` names (nobody, the dead, or myself after a lost answer). The returned
-    /// row, not the seen one, says where to go on: the owner may have moved its checkpoint in between.
+    /// Takes a lease from the owner that `seen` names: nobody, the dead, one who was offered it and has not taken it, or
+    /// myself (offered to me, or taken before and the answer lost). The returned row, not the seen one, says where to go on: the owner may have moved its checkpoint in between.
     pub async fn take(
         &self,
         pipeline: &str,

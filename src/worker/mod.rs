@@ -4,6 +4,7 @@
 //! A worker lives in tenures. A tenure begins with a session and ends when the worker stops or the session is lost;
 //! then everything of it is dropped at once and the next tenure starts from what the lease table says (P4).
 
+mod again;
 mod coordinator;
 mod course;
 mod discovery;

@@ -202,7 +202,8 @@ async fn a_row_in_the_way_that_does_not_read_is_told() {
 async fn heartbeats_keep_their_time_and_move_the_deadline_from_before_each() {
     let stage = Stage::new();
     let kept = stage.kept(TIMING).await;
-    kept.figures.owns(BTreeMap::from([("p".to_owned(), 2), ("q".to_owned(), 1)]));
+    *kept.figures.loads.lock().expect("not poisoned") =
+        BTreeMap::from([("p".to_owned(), 2), ("q".to_owned(), 1)]);
     kept.figures.draining.store(true, Ordering::Release);
     stage.table.fault(Fault::Delay(Duration::from_millis(500)));
     stage.at_ms(2_999).await;
@@ -233,6 +234,21 @@ async fn a_change_of_ownership_is_told_early_and_many_at_once() {
     assert_eq!((stage.table.writes(), stage.row().expect("kept").ownership_version), (2, 3));
     stage.at_ms(3_299).await;
     assert_eq!(stage.table.writes(), 2, "told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_load_is_told_early_and_the_same_load_is_not() {
+    let stage = Stage::new();
+    let kept = stage.kept(TIMING).await;
+    let owns = || kept.figures.owns(BTreeMap::from([("p".to_owned(), 1)]));
+    stage.at_ms(10).await;
+    owns();
+    stage.at_ms(301).await;
+    assert_eq!((stage.table.writes(), stage.row().expect("kept").load), (2, 1));
+    stage.at_ms(700).await;
+    owns();
+    stage.at_ms(3_299).await;
+    assert_eq!(stage.table.writes(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -158,7 +158,7 @@ impl Tenure {
     /// Whom this worker's leases should go to, by a last look at who is there.
     async fn heirs(&mut self) -> Result<Plan, ApiError> {
         let rows = self.read_rows().await?;
-        let sessions = self.shared.store.sessions().await?;
+        let sessions = self.read_sessions().await?;
         self.membership = sessions.rows.into_iter().map(|(id, row)| (super::owner(id, &row), row)).collect();
         let living = self.living(&rows, &sessions.unreadable);
         let view: View =

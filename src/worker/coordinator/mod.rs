@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use super::again::Again;
 use super::course::Course;
 use super::pipeline::Shared;
 use super::shard::ShardEnd;
@@ -251,7 +252,7 @@ impl Tenure {
         let began = machine.now();
         let rows = if with_leases { Some(self.read_rows().await?) } else { None };
         let sent = machine.now();
-        let Sessions { rows: mut sessions, unreadable } = self.shared.store.sessions().await?;
+        let Sessions { rows: mut sessions, unreadable } = self.read_sessions().await?;
         let dead = self.liveness.observe(sent, machine.now(), &sessions);
         for id in dead.iter().filter(|id| **id != self.me.id) {
             if self.bury(id, &sessions).await? {
@@ -287,13 +288,34 @@ impl Tenure {
     }
 
     async fn read_rows(&self) -> Result<Vec<Rows>, ApiError> {
-        let store = &self.shared.store;
+        let (shared, store) = (&self.shared, &self.shared.store);
         let reads = self.pipelines.iter().map(|line| async move {
+            let (name, mut again) = (&line.pipeline.name, Again::new(shared));
             // The stream row first: it says which of the shards may be read.
-            let stream = store.stream_row(&line.pipeline.name).await?;
-            Ok((stream, store.shards(&line.pipeline.name).await?))
+            let stream = loop {
+                match store.stream_row(name).await {
+                    Ok(stream) => break stream,
+                    Err(error) => again.after(shared, error).await?,
+                }
+            };
+            loop {
+                match store.shards(name).await {
+                    Ok(shards) => return Ok((stream, shards)),
+                    Err(error) => again.after(shared, error).await?,
+                }
+            }
         });
         futures_util::future::try_join_all(reads).await
+    }
+
+    async fn read_sessions(&self) -> Result<Sessions, ApiError> {
+        let mut again = Again::new(&self.shared);
+        loop {
+            match self.shared.store.sessions().await {
+                Ok(sessions) => return Ok(sessions),
+                Err(error) => again.after(&self.shared, error).await?,
+            }
+        }
     }
 
     /// Declares a session dead that stood still. False when it is not so: it moved after all, or another worker was

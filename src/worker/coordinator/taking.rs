@@ -1,5 +1,5 @@
-//! Taking: what a look at the leases leads to. Discovery is claimed, leases are taken by plan, from nobody and from the
-//! dead, and a task is started for each.
+//! Taking: what a look at the leases leads to. Discovery is claimed, leases are taken by plan, and a task is started for
+//! each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
