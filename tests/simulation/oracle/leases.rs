@@ -106,6 +106,9 @@ impl Oracle {
     }
 
     pub(super) fn session(&mut self, who: &Who, id: &str, row: Option<&Session>) {
+        // Somebody comes or goes after all: the late first heartbeat of one who is dead, say.
+        let before = self.sessions.get(id).map(|session| &session.owner);
+        self.at_rest &= before == row.map(|row| &row.owner);
         match row {
             Some(row) => {
                 self.sessions.insert(id.to_owned(), row.clone());
