@@ -135,8 +135,9 @@ impl Sorting<'_> {
         let unfinished = pipeline.shards.iter().map(|(key, _)| key).collect();
         for (key, row) in pipeline.shards.iter().filter(|(key, _)| stream.is_open(&key.label)) {
             let Ok(row) = row else { continue };
+            // Most leases stay where they are: their rows are not copied.
             let candidate =
-                Candidate { key: key.clone(), row: row.clone(), parents: parents(key, row, &unfinished) };
+                || Candidate { key: key.clone(), row: row.clone(), parents: parents(key, row, &unfinished) };
             let lease = (index, key.clone());
             let owner = row.owner().filter(|owner| self.observer.living.contains(owner));
             let is_at_rest = stream.rewind.is_some() || row.state == ShardState::Frozen;
@@ -144,10 +145,14 @@ impl Sorting<'_> {
                 // Nobody touches it; it counts, lest other leases move to make up for it.
                 owner if is_at_rest => self.keep(lease, owner),
                 Some(owner) if owner == *self.observer.me => self.sort_own(lease, candidate),
-                Some(owner) if row.offered => self.sort_offered(lease, candidate, owner),
+                Some(owner) if row.offered => self.sort_offered(lease, row.revision, candidate, owner),
                 Some(owner) => self.keep(lease, Some(owner)),
-                None if candidate.parents == Parents::Unfinished => {}
-                None => self.loose.push(Loose { lease, candidate: Some(candidate) }),
+                None => {
+                    let candidate = candidate();
+                    if candidate.parents != Parents::Unfinished {
+                        self.loose.push(Loose { lease, candidate: Some(candidate) });
+                    }
+                }
             }
         }
     }
@@ -167,7 +172,7 @@ impl Sorting<'_> {
         }
     }
 
-    fn sort_own(&mut self, lease: Lease, candidate: Candidate) {
+    fn sort_own(&mut self, lease: Lease, candidate: impl FnOnce() -> Candidate) {
         let (index, me) = (lease.0, self.observer.me);
         match (self.observer.doing)(&lease) {
             Doing::HandingOver(to) => self.keep(lease, Some(to)),
@@ -176,19 +181,24 @@ impl Sorting<'_> {
                     self.movable.entry(index).or_default().push(lease);
                 }
             }
-            Doing::Nothing if self.hold(index, me) => self.plan.takes.push((index, candidate)),
+            Doing::Nothing if self.hold(index, me) => self.plan.takes.push((index, candidate())),
             // This worker drains.
             _ => self.loose.push(Loose { lease, candidate: None }),
         }
     }
 
-    fn sort_offered(&mut self, lease: Lease, candidate: Candidate, owner: Owner) {
-        let revision = candidate.row.revision;
+    fn sort_offered(
+        &mut self,
+        lease: Lease,
+        revision: u64,
+        candidate: impl FnOnce() -> Candidate,
+        owner: Owner,
+    ) {
         let offered_to = Some(owner.clone());
         // Said to wait also when it has waited for too long: only so is it known who let it lapse.
         self.plan.waiting.push(Waiting { lease: lease.clone(), revision, offered_to });
         if (self.observer.is_overdue)(&lease, revision) {
-            self.loose.push(Loose { lease, candidate: Some(candidate) });
+            self.loose.push(Loose { lease, candidate: Some(candidate()) });
         } else {
             self.keep(lease, Some(owner));
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_dynamo::{AttributeValue, Item};
 
-use super::row::{ShardKey, ShardRow, ShardState};
+use super::row::{ShardKey, ShardRow, ShardState, StreamEntry, StreamRow};
 use super::table::{Clause, Effect, LeaseTable, RowKey, RowWrite, RowsPage};
 use crate::error::{ApiError, ErrorKind};
 use crate::machine::{BoxFuture, Machine, MonoTime, RealMachine, Task};
@@ -213,6 +213,22 @@ pub(super) fn fresh_row() -> ShardRow {
         latest_first: None,
         discovered_at_ms: 0,
         replay: None,
+    }
+}
+
+/// A pipeline whose one stream is being read.
+pub(super) fn stream_row() -> StreamRow {
+    StreamRow {
+        table_arn: "t".into(),
+        sink_arn: "s".into(),
+        partition_key: "partition_key".into(),
+        streams: vec![StreamEntry { label: "L1".into(), drained: false }],
+        initialized: true,
+        discovery_owner: None,
+        discovery_epoch: 1,
+        revision: 1,
+        gaps: vec![],
+        rewind: None,
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::lease::order::{Order, Rewind, Target};
 use crate::lease::row::{BadRow, ShardState, StreamEntry};
+use crate::lease::testing::{fresh_row, stream_row};
 
 fn owner(id: &str) -> Owner {
     Owner { id: id.into(), incarnation: "1".into() }
@@ -10,20 +11,10 @@ fn entry(label: &str, shard: &str, owner: Option<&str>, parent: Option<&str>) ->
     let row = ShardRow {
         owner: owner.map(str::to_owned),
         incarnation: owner.map(|_| "1".to_owned()),
-        offered: false,
         epoch: 1,
         revision: 1,
-        checkpoint: None,
         parents: parent.map(ShardId::new).into_iter().collect(),
-        parents_finished: false,
-        state: ShardState::Active,
-        halted_because: None,
-        gaps: vec![],
-        last_change_at_ms: None,
-        latest_from_ms: None,
-        latest_first: None,
-        replay: None,
-        discovered_at_ms: 0,
+        ..fresh_row()
     };
     (ShardKey::new(label, &ShardId::new(shard)), Ok(row))
 }
@@ -39,18 +30,7 @@ fn offered(shard: &str, to: &str) -> ShardEntry {
 fn stream(labels: &[(&str, bool)]) -> StreamRow {
     let streams =
         labels.iter().map(|(label, drained)| StreamEntry { label: (*label).into(), drained: *drained });
-    StreamRow {
-        table_arn: String::new(),
-        sink_arn: String::new(),
-        partition_key: String::new(),
-        streams: streams.collect(),
-        initialized: true,
-        discovery_owner: None,
-        discovery_epoch: 1,
-        revision: 1,
-        gaps: vec![],
-        rewind: None,
-    }
+    StreamRow { streams: streams.collect(), ..stream_row() }
 }
 
 /// One pipeline, as "me" sees it: which sessions exist, who may be given leases, and what is being done with its own.

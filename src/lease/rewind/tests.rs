@@ -1,5 +1,5 @@
 use super::*;
-use crate::lease::testing::fresh_row;
+use crate::lease::testing::{fresh_row, stream_row};
 use crate::stream::source::{ListedShard, StreamStatus};
 
 const ORDERED: u64 = 1_000;
@@ -56,18 +56,7 @@ fn ours(table: &str) -> StoredEnds {
 /// Shards `p` (finished, 11–19) → `c` (finished, 21–29) → `g` (open, from 31, at 35), and `o` (open, from 1, at 33).
 fn view(order: Order) -> View {
     View {
-        stream: StreamRow {
-            table_arn: "t".into(),
-            sink_arn: "s".into(),
-            partition_key: "partition_key".into(),
-            streams: vec![StreamEntry { label: "L1".into(), drained: false }],
-            initialized: true,
-            discovery_owner: None,
-            discovery_epoch: 2,
-            revision: 3,
-            gaps: vec![],
-            rewind: Some(rewind(order)),
-        },
+        stream: StreamRow { discovery_epoch: 2, revision: 3, rewind: Some(rewind(order)), ..stream_row() },
         shards: BTreeMap::from([(key("g"), row(Some("c"), Some(35))), (key("o"), row(None, Some(33)))]),
         finished: BTreeMap::from([
             (key("p"), finished(None, Some(19))),

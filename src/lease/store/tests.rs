@@ -4,8 +4,8 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::lease::rewind::Step;
 use crate::lease::row::SessionRow;
-use crate::lease::row::{Gap, ShardState, StreamEntry};
-use crate::lease::testing::{Fault, MemoryTable, StillMachine, fresh_row, shard_key};
+use crate::lease::row::{Gap, ShardState};
+use crate::lease::testing::{Fault, MemoryTable, StillMachine, fresh_row, shard_key, stream_row};
 use crate::stream::SequenceNumber;
 use crate::stream::source::ShardId;
 
@@ -90,21 +90,6 @@ fn session(incarnation: &str, counter: u64) -> SessionRow {
         draining: false,
         discovers: 0,
         ownership_version: 0,
-    }
-}
-
-fn stream_row() -> StreamRow {
-    StreamRow {
-        table_arn: "t".into(),
-        sink_arn: "s".into(),
-        partition_key: "partition_key".into(),
-        streams: vec![StreamEntry { label: "L1".into(), drained: false }],
-        initialized: true,
-        discovery_owner: None,
-        discovery_epoch: 1,
-        revision: 1,
-        gaps: vec![],
-        rewind: None,
     }
 }
 
