@@ -14,6 +14,7 @@ mod item;
 pub mod lease_table;
 mod only_aws;
 pub mod probe;
+mod put_records;
 mod raw_body;
 mod served_at;
 pub mod sink;

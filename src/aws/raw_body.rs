@@ -1,12 +1,11 @@
-//! GetRecords' body as bytes. The SDK's own reader builds an `AttributeValue` for every attribute of every record, thirty
-//! times the cost of the rest of the call; the page parser needs the bytes. So one interceptor puts a deserializer of
-//! ours in the place of the SDK's, which keeps a good answer's body in a slot and turns a bad one into the SDK's error
-//! type. Endpoints, credentials, signing and time limits stay the SDK's.
+//! Answers as bytes. The SDK's own readers build a value for every attribute of every record, at many times the cost of
+//! the rest of the call; our parsers need the bytes. So one interceptor puts a deserializer of ours in the place of the
+//! SDK's, which keeps a good answer's body in a slot and turns a bad one into the SDK's error type. Endpoints,
+//! credentials, signing and time limits stay the SDK's.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_sdk_dynamodbstreams::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeSerializationInterceptorContextMut, Error, Output,
@@ -23,9 +22,20 @@ use bytes::Bytes;
 
 use super::error_codes::bare_code;
 
+/// An operation's types, which the SDK asks for by name after a deserializer has run.
+#[derive(Clone, Copy)]
+pub(super) struct Types {
+    /// An output without content.
+    pub(super) output: fn() -> Result<Output, BoxError>,
+    pub(super) error: fn(ErrorMetadata) -> Error,
+}
+
 /// Where one call's body ends up. Make a new one for each call.
-#[derive(Clone, Default)]
-pub(super) struct BodySlot(Arc<Mutex<Option<SdkBody>>>);
+#[derive(Clone)]
+pub(super) struct BodySlot {
+    types: Types,
+    body: Arc<Mutex<Option<SdkBody>>>,
+}
 
 impl fmt::Debug for BodySlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,6 +44,10 @@ impl fmt::Debug for BodySlot {
 }
 
 impl BodySlot {
+    pub(super) fn new(types: Types) -> Self {
+        BodySlot { types, body: Arc::default() }
+    }
+
     /// The body of the last good answer; `None` when there was none. The bytes are shared, not copied.
     pub(super) async fn take(&self) -> Option<Bytes> {
         let body = self.lock().take()?;
@@ -45,14 +59,14 @@ impl BodySlot {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<SdkBody>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[dyn_dispatch_hint]
 impl Intercept for BodySlot {
     fn name(&self) -> &'static str {
-        "GetRecordsRawBody"
+        "RawAnswer"
     }
 
     fn modify_before_serialization(
@@ -78,15 +92,16 @@ impl DeserializeResponse for KeepBody {
         response: &HttpResponse,
         _cfg: &ConfigBag,
     ) -> Result<Output, OrchestratorError<Error>> {
+        let types = self.slot.types;
         if response.status().is_success() {
             // The orchestrator has read the body into memory by now, so it can be cloned.
             self.slot.put(response.body().try_clone());
-            return Ok(Output::erase(GetRecordsOutput::builder().build()));
+            return (types.output)().map_err(OrchestratorError::other);
         }
         self.slot.put(None);
         let header = response.headers().get("x-amzn-errortype");
         let meta = error_metadata(header, response.body().bytes().unwrap_or_default());
-        Err(OrchestratorError::operation(Error::erase(GetRecordsError::generic(meta))))
+        Err(OrchestratorError::operation((types.error)(meta)))
     }
 }
 

@@ -1,25 +1,26 @@
-//! The sink port over Kinesis Data Streams: one SDK call a method. Each entry of a PutRecords answer is judged by its own
-//! ErrorCode; FailedRecordCount is not looked at.
+//! The sink port over Kinesis Data Streams: one SDK call a method. PutRecords' bodies are written and read by
+//! [`super::put_records`]; all else of the call is the SDK's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
+use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
 use aws_smithy_types::Blob;
+use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 
 use super::client::time_limits;
 use super::error::{from_sdk, unusable};
-use super::error_codes::kind_of_code;
 use super::only_aws::OnlyAws;
+use super::put_records::{self, PUT_RECORDS};
+use super::raw_body::{BodySlot, Types};
 use crate::config::StreamName;
 use crate::delivery::sink::{EntryError, KinesisSink, Placement, PutEntry, SinkDescription};
 use crate::error::{ApiError, ErrorKind};
-use crate::stream::SequenceNumber;
-
-const PUT_RECORDS: &str = "PutRecords";
 
 /// The most bytes of a record where the stream does not tell: 1 MiB.
 const DEFAULT_MAX_RECORD_BYTES: usize = 1024 * 1024;
@@ -80,23 +81,27 @@ impl KinesisSink for KinesisStream {
         if limit.is_zero() {
             return Err(ApiError::timeout(PUT_RECORDS, limit));
         }
-        let records: Vec<_> = entries.iter().map(request_entry).collect::<Result<_, _>>()?;
-        let answer = self
-            .client
+        let body = put_records::request(&self.stream, entries);
+        let length = body.len();
+        let slot = BodySlot::new(PUT_RECORDS_TYPES);
+        // The SDK's own body has no records; the stream stays in the input, where the endpoint's rules look for it.
+        self.client
             .put_records()
             .set_stream_name(self.name())
             .set_stream_arn(self.arn())
-            .set_records(Some(records))
+            .set_records(Some(Vec::new()))
             .customize()
             .config_override(aws_sdk_kinesis::config::Builder::new().timeout_config(time_limits(limit)))
+            .interceptor(slot.clone())
+            .mutate_request(move |request| {
+                *request.body_mut() = SdkBody::from(body.clone());
+                request.headers_mut().insert("content-length", length.to_string());
+            })
             .send()
             .await
             .map_err(|error| from_sdk(PUT_RECORDS, &error))?;
-        if answer.records().len() != entries.len() {
-            let told = format!("{} results for {} records", answer.records().len(), entries.len());
-            return Err(unusable(PUT_RECORDS, told));
-        }
-        Ok(answer.records().iter().map(placement).collect())
+        let answer = slot.take().await.ok_or_else(|| unusable(PUT_RECORDS, "no body"))?;
+        put_records::results(&answer, entries.len())
     }
 
     async fn describe(&self) -> Result<SinkDescription, ApiError> {
@@ -125,24 +130,10 @@ fn request_entry(entry: &PutEntry) -> Result<PutRecordsRequestEntry, ApiError> {
         .map_err(|error| ApiError::new(PUT_RECORDS, ErrorKind::Invalid, "RequestNotBuilt", error.to_string()))
 }
 
-/// What became of one entry.
-fn placement(entry: &PutRecordsResultEntry) -> Result<Placement, EntryError> {
-    if let Some(code) = entry.error_code() {
-        return Err(EntryError {
-            kind: kind_of_code(code).unwrap_or(ErrorKind::Transient),
-            code: code.to_owned(),
-            message: entry.error_message().unwrap_or_default().to_owned(),
-        });
-    }
-    let place = entry.shard_id().zip(entry.sequence_number()).and_then(|(shard, number)| {
-        Some(Placement { shard_id: Arc::from(shard), sequence_number: SequenceNumber::parse(number).ok()? })
-    });
-    place.ok_or_else(|| EntryError {
-        kind: ErrorKind::Transient,
-        code: "UnusableAnswer".to_owned(),
-        message: "neither an ErrorCode nor a ShardId with a SequenceNumber".to_owned(),
-    })
-}
+const PUT_RECORDS_TYPES: Types = Types {
+    output: || Ok(Output::erase(PutRecordsOutput::builder().set_records(Some(Vec::new())).build()?)),
+    error: |meta| Error::erase(PutRecordsError::generic(meta)),
+};
 
 fn max_record_bytes(kib: Option<i32>) -> usize {
     kib.and_then(|kib| usize::try_from(kib).ok())
@@ -153,33 +144,6 @@ fn max_record_bytes(kib: Option<i32>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn entries_are_judged_by_their_own_code() {
-        let accepted =
-            PutRecordsResultEntry::builder().shard_id("shardId-000000000000").sequence_number("495").build();
-        let accepted = placement(&accepted).expect("accepted");
-        assert_eq!((&*accepted.shard_id, accepted.sequence_number.as_str()), ("shardId-000000000000", "495"));
-
-        for (code, kind) in [
-            ("ProvisionedThroughputExceededException", ErrorKind::Throttled),
-            ("InternalFailure", ErrorKind::Transient),
-            ("SomethingNew", ErrorKind::Transient),
-        ] {
-            // A code outweighs a place, should an answer hold both.
-            let failed = PutRecordsResultEntry::builder()
-                .error_code(code)
-                .error_message("why")
-                .shard_id("shardId-000000000000")
-                .sequence_number("495")
-                .build();
-            let failed = placement(&failed).expect_err("failed");
-            assert_eq!((failed.kind, failed.code.as_str(), failed.message.as_str()), (kind, code, "why"));
-        }
-
-        let neither = placement(&PutRecordsResultEntry::builder().build()).expect_err("neither");
-        assert_eq!(neither.kind, ErrorKind::Transient);
-    }
 
     #[test]
     fn record_limits() {

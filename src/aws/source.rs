@@ -5,14 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_dynamodbstreams::types::{
     Shard, ShardFilter, ShardFilterType, ShardIteratorType, StreamDescription,
     StreamStatus as SdkStreamStatus,
 };
+use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
 use bytes::Bytes;
 
 use super::error::{from_sdk, unusable};
-use super::raw_body::BodySlot;
+use super::raw_body::{BodySlot, Types};
 use super::served_at::ServedAt;
 use crate::error::ApiError;
 use crate::record::key::KeySchema;
@@ -154,12 +156,17 @@ impl StreamSource for DynamoStreams {
 
     async fn get_records(&self, iterator: &str) -> Result<Bytes, ApiError> {
         const API: &str = "GetRecords";
-        let slot = BodySlot::default();
+        let slot = BodySlot::new(GET_RECORDS_TYPES);
         let request = self.client.get_records().shard_iterator(iterator);
         request.customize().interceptor(slot.clone()).send().await.map_err(|error| from_sdk(API, &error))?;
         slot.take().await.ok_or_else(|| unusable(API, "no body"))
     }
 }
+
+const GET_RECORDS_TYPES: Types = Types {
+    output: || Ok(Output::erase(GetRecordsOutput::builder().build())),
+    error: |meta| Error::erase(GetRecordsError::generic(meta)),
+};
 
 /// A status that is missing or not known counts as enabled: the stream is read on, and its shards tell their own end.
 pub(super) fn status(status: Option<&SdkStreamStatus>) -> StreamStatus {

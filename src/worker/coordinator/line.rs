@@ -103,11 +103,13 @@ impl Line {
             "a rewind broke off and no lease is taken; go on with it: ddb-kinesis-bridge rewind --pipeline {pipeline} {}",
             rewind.order
         );
+        // Shown before it is said: who reads the log and looks finds it.
+        self.broken_off.get_or_insert_with(|| {
+            shared.health.trouble(format!("pipeline {pipeline}, rewind"), what.clone())
+        });
         if let Some(times) = self.rewinds.happened(shared.machine.now()) {
             tracing::error!(pipeline, times, "{what}");
         }
-        self.broken_off
-            .get_or_insert_with(|| shared.health.trouble(format!("pipeline {pipeline}, rewind"), what));
         true
     }
 

@@ -1,0 +1,83 @@
+//! (c) The floor: what nobody can leave out. Each byte that comes is looked at once, each byte that goes is copied once,
+//! written in base64 and hashed for the signature. And, apart, the transport of the same bytes by the same HTTP client.
+
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ddb_kinesis_bridge::config::{Oversize, PartitionKeyMode};
+use ddb_kinesis_bridge::record::envelope::{Encoder, EncoderOptions, Format};
+use ddb_kinesis_bridge::record::key::KeySchema;
+use ddb_kinesis_bridge::stream::arn::StreamArn;
+use ddb_kinesis_bridge::stream::page::Page;
+use sha2::{Digest, Sha256};
+
+use crate::canned::{Pages, STREAM_ARN};
+use crate::meter::{Cost, measure_here};
+
+/// The floor and its parts, each measured over all pages.
+pub struct Floor {
+    pub scan: Cost,
+    pub copy: Cost,
+    pub base64: Cost,
+    /// SHA-256 as the SDK's signer computes it.
+    pub sha256: Cost,
+    /// SHA-256 by aws-lc.
+    pub sha256_aws_lc: Cost,
+}
+
+impl Floor {
+    pub fn cpu_micros(&self, changes: usize) -> f64 {
+        [self.scan, self.copy, self.base64, self.sha256].iter().map(|cost| cost.micros(changes)).sum()
+    }
+}
+
+pub fn measure(pages: &Pages, format: Format) -> Floor {
+    let answers = pages.answers();
+    let payloads = payloads(&answers, format);
+    let size = payloads.iter().map(Vec::len).sum::<usize>();
+    let (quotes, scan) = measure_here(|| {
+        answers.iter().map(|page| page.iter().filter(|byte| **byte == b'"').count()).sum::<usize>()
+    });
+    assert!(quotes > 0);
+    let mut copied = vec![1; size];
+    let ((), copy) = measure_here(|| {
+        let mut at = 0;
+        for payload in &payloads {
+            copied[at..at + payload.len()].copy_from_slice(payload);
+            at += payload.len();
+        }
+    });
+    let mut body = vec![1; size * 4 / 3 + 4 * payloads.len()];
+    let (written, base64) = measure_here(|| {
+        payloads
+            .iter()
+            .fold(0, |at, payload| at + STANDARD.encode_slice(payload, &mut body[at..]).expect("room"))
+    });
+    // A request's body is about this large.
+    let requests: Vec<&[u8]> = body[..written].chunks(900_000).collect();
+    let (hashes, sha256) =
+        measure_here(|| requests.iter().map(|body| Sha256::digest(body)[0]).collect::<Vec<u8>>());
+    let (same, sha256_aws_lc) = measure_here(|| {
+        requests.iter().map(|body| digest::digest(&digest::SHA256, body).as_ref()[0]).collect::<Vec<u8>>()
+    });
+    assert_eq!(hashes, same);
+    Floor { scan, copy, base64, sha256, sha256_aws_lc }
+}
+
+/// The payloads of all changes.
+pub fn payloads(answers: &[Vec<u8>], format: Format) -> Vec<Vec<u8>> {
+    let encoder = Encoder::new(EncoderOptions {
+        format,
+        key_mode: PartitionKeyMode::PartitionKey,
+        key_schema: KeySchema { partition_key: "id".to_owned(), sort_key: None },
+        stream: StreamArn::parse(STREAM_ARN).expect("an ARN"),
+        limit_bytes: 1 << 20,
+        oversize: Oversize::Halt,
+    });
+    let encode = |page: &Vec<u8>| {
+        let page = Page::parse(page).expect("a page");
+        let payloads = page.records.iter().map(|record| encoder.encode(record).expect("a record").data);
+        payloads.collect::<Vec<_>>()
+    };
+    answers.iter().flat_map(encode).collect()
+}
