@@ -46,12 +46,12 @@ impl Pages {
     }
 
     pub fn changes(&self) -> usize {
-        self.shards.iter().map(|pages| pages.len() * self.shape.records_a_page).sum()
+        self.all().count() * self.shape.records_a_page
     }
 
-    /// Every page as a whole answer.
-    pub fn answers(&self) -> Vec<Vec<u8>> {
-        self.shards.iter().flatten().map(|page| whole(page, "next")).collect()
+    /// All pages.
+    pub fn all(&self) -> impl Iterator<Item = &Bytes> {
+        self.shards.iter().flatten()
     }
 }
 

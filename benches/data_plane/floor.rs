@@ -1,5 +1,7 @@
 //! (c) The floor: what nobody can leave out. Each byte that comes is looked at once, each byte that goes is copied once,
-//! written in base64 and hashed for the signature. And, apart, the transport of the same bytes by the same HTTP client.
+//! written in base64 and hashed for the signature.
+
+use std::hint::black_box;
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -11,11 +13,13 @@ use ddb_kinesis_bridge::stream::arn::StreamArn;
 use ddb_kinesis_bridge::stream::page::Page;
 use sha2::{Digest, Sha256};
 
-use crate::canned::{Pages, STREAM_ARN};
+use crate::canned::{Pages, STREAM_ARN, whole};
 use crate::meter::{Cost, measure_here};
 
 /// The floor and its parts, each measured over all pages.
 pub struct Floor {
+    /// What the changes' records hold.
+    pub payloads: Vec<Vec<u8>>,
     pub scan: Cost,
     pub copy: Cost,
     pub base64: Cost,
@@ -32,7 +36,7 @@ impl Floor {
 }
 
 pub fn measure(pages: &Pages, format: Format) -> Floor {
-    let answers = pages.answers();
+    let answers = answers(pages);
     let payloads = payloads(&answers, format);
     let size = payloads.iter().map(Vec::len).sum::<usize>();
     let (quotes, scan) = measure_here(|| {
@@ -61,23 +65,49 @@ pub fn measure(pages: &Pages, format: Format) -> Floor {
         requests.iter().map(|body| digest::digest(&digest::SHA256, body).as_ref()[0]).collect::<Vec<u8>>()
     });
     assert_eq!(hashes, same);
-    Floor { scan, copy, base64, sha256, sha256_aws_lc }
+    Floor { payloads, scan, copy, base64, sha256, sha256_aws_lc }
 }
 
 /// The payloads of all changes.
-pub fn payloads(answers: &[Vec<u8>], format: Format) -> Vec<Vec<u8>> {
-    let encoder = Encoder::new(EncoderOptions {
-        format,
-        key_mode: PartitionKeyMode::PartitionKey,
-        key_schema: KeySchema { partition_key: "id".to_owned(), sort_key: None },
-        stream: StreamArn::parse(STREAM_ARN).expect("an ARN"),
-        limit_bytes: 1 << 20,
-        oversize: Oversize::Halt,
-    });
+fn payloads(answers: &[Vec<u8>], format: Format) -> Vec<Vec<u8>> {
+    let encoder = encoder(format);
     let encode = |page: &Vec<u8>| {
         let page = Page::parse(page).expect("a page");
         let payloads = page.records.iter().map(|record| encoder.encode(record).expect("a record").data);
         payloads.collect::<Vec<_>>()
     };
     answers.iter().flat_map(encode).collect()
+}
+
+/// What finding the parts of the changes costs, and writing their records.
+pub fn parse_and_encode(pages: &Pages, format: Format) -> (Cost, Cost) {
+    let encoder = encoder(format);
+    let (mut parse, mut encode) = (Cost::default(), Cost::default());
+    for answer in &answers(pages) {
+        let (page, cost) = measure_here(|| Page::parse(answer).expect("a page"));
+        parse += cost;
+        let ((), cost) = measure_here(|| {
+            for record in &page.records {
+                drop(black_box(encoder.encode(record).expect("a record")));
+            }
+        });
+        encode += cost;
+    }
+    (parse, encode)
+}
+
+/// Every page as a whole answer.
+fn answers(pages: &Pages) -> Vec<Vec<u8>> {
+    pages.all().map(|page| whole(page, "next")).collect()
+}
+
+fn encoder(format: Format) -> Encoder {
+    Encoder::new(EncoderOptions {
+        format,
+        key_mode: PartitionKeyMode::PartitionKey,
+        key_schema: KeySchema { partition_key: "id".to_owned(), sort_key: None },
+        stream: StreamArn::parse(STREAM_ARN).expect("an ARN"),
+        limit_bytes: 1 << 20,
+        oversize: Oversize::Halt,
+    })
 }

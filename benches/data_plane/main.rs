@@ -13,6 +13,7 @@ mod reference;
 mod server;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod transport;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -55,38 +56,52 @@ fn main() {
 }
 
 fn measure(shape: Shape, wanted: &Wanted) {
-    let (shards, pages) = if wanted.quick { (8, 4) } else { (40, 5) };
+    let (shards, pages_a_shard) = if wanted.quick { (8, 4) } else { (40, 5) };
     println!("\n{} in GetRecords' answer, pages of {}", shape.name, shape.records_a_page);
     let reference = (!wanted.only_bridge).then(|| {
-        let pages = Pages::new(shape, shards / 4, pages);
+        let pages = Pages::new(shape, shards / 4, pages_a_shard);
         let changes = pages.changes();
         let cost = reference::carry(pages);
         println!("  (a) reference      {}", line(&cost, changes));
         cost.micros(changes)
     });
     for (name, format) in FORMATS.into_iter().filter(|(format, _)| wanted.wants(shape.name, format)) {
-        let pages = Pages::new(shape, shards, pages);
+        let pages = Pages::new(shape, shards, pages_a_shard);
         let changes = pages.changes();
         let floor = (!wanted.only_bridge).then(|| floor::measure(&pages, format));
-        let carried = bridge::carry(pages, name);
+        let carried = bridge::carry(Pages::new(shape, shards, pages_a_shard), name);
         let ours = carried.cost.micros(changes);
         println!(
             "  (b) {name:<14} {}; {:.0} records a call",
             line(&carried.cost, changes),
             carried.records_a_call
         );
-        if let (Some(reference), Some(floor)) = (reference, floor) {
-            let micros = floor.cpu_micros(changes);
-            println!(
-                "  (c) its floor      {micros:>6.2} µs: scan {:.2}, copy {:.2}, base64 {:.2}, SHA-256 {:.2} (by aws-lc {:.2})",
-                floor.scan.micros(changes),
-                floor.copy.micros(changes),
-                floor.base64.micros(changes),
-                floor.sha256.micros(changes),
-                floor.sha256_aws_lc.micros(changes),
-            );
-            println!("      a/b {:.1}, b/c {:.1}", reference / ours, ours / micros);
-        }
+        let (Some(reference), Some(floor)) = (reference, floor) else { continue };
+        let (parse, encode) = floor::parse_and_encode(&pages, format);
+        println!(
+            "      of it, alone     parse {:.2} µs, {:.1} allocations; encode {:.2} µs, {:.1} allocations",
+            parse.micros(changes),
+            parse.allocations as f64 / changes as f64,
+            encode.micros(changes),
+            encode.allocations as f64 / changes as f64,
+        );
+        let micros = floor.cpu_micros(changes);
+        println!(
+            "  (c) its floor      {micros:>6.2} µs: scan {:.2}, copy {:.2}, base64 {:.2}, SHA-256 {:.2} (by aws-lc {:.2})",
+            floor.scan.micros(changes),
+            floor.copy.micros(changes),
+            floor.base64.micros(changes),
+            floor.sha256.micros(changes),
+            floor.sha256_aws_lc.micros(changes),
+        );
+        let transport = transport::carry(pages, &floor.payloads).micros(changes);
+        let own = ours - transport - floor.sha256.micros(changes);
+        println!("      loopback I/O     {transport:>6.2} µs");
+        println!(
+            "      a/b {:.1}, b/c {:.1}; beyond I/O and hashing {own:.2} µs",
+            reference / ours,
+            ours / micros
+        );
     }
 }
 

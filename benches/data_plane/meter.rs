@@ -1,6 +1,7 @@
 //! What one stretch of work on one thread cost.
 
 use std::future::Future;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -11,6 +12,13 @@ pub struct Cost {
     /// CPU time of the thread, its system calls included.
     pub cpu: Duration,
     pub allocations: u64,
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Cost) {
+        self.cpu += other.cpu;
+        self.allocations += other.allocations;
+    }
 }
 
 impl Cost {

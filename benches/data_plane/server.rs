@@ -1,7 +1,8 @@
 //! The loopback server: DynamoDB Streams and Kinesis from canned answers, on a thread of its own that is not measured.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -26,6 +27,8 @@ pub struct Served {
     pub reads: Vec<AtomicUsize>,
     pub put_calls: AtomicUsize,
     pub put_records: AtomicUsize,
+    /// Milliseconds until PutRecords is answered.
+    pub put_millis: AtomicU64,
     placements: Vec<u8>,
 }
 
@@ -46,6 +49,7 @@ impl Server {
             open: AtomicBool::new(false),
             put_calls: AtomicUsize::new(0),
             put_records: AtomicUsize::new(0),
+            put_millis: AtomicU64::new(0),
             placements: placements(),
         });
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a free port");
@@ -74,6 +78,10 @@ async fn handle(State(served): State<Arc<Served>>, request: Request) -> Response
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
     let operation = target.and_then(|target| target.split('.').nth(1)).unwrap_or_default().to_owned();
     let body = to_bytes(request.into_body(), usize::MAX).await.unwrap_or_default();
+    let delay = served.put_millis.load(Ordering::Acquire);
+    if delay > 0 && operation == "PutRecords" {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+    }
     Response::new(Body::from(served.answer(&operation, &body)))
 }
 

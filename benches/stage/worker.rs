@@ -17,7 +17,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(id: &str, config: &str) -> Worker {
+    /// Starts one with this configuration.
+    pub fn start(id: &str, config: &str) -> Worker {
         let log = tempfile::tempfile().expect("a temporary file");
         let child = Command::new(env!("CARGO_BIN_EXE_ddb-kinesis-bridge"))
             .arg("run")
@@ -38,6 +39,17 @@ impl Worker {
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         kill_process(id, signal).expect("the signal can be sent");
+    }
+
+    /// What the process holds of the machine's memory, and the most that it ever held, in MiB.
+    pub fn resident_mib(&self) -> (f64, f64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            let kib: f64 = line.trim_start_matches(':').trim_end_matches("kB").trim().parse().unwrap_or(0.0);
+            kib / 1_024.0
+        };
+        (of("VmRSS"), of("VmHWM"))
     }
 
     /// Waits for the end.

@@ -3,6 +3,8 @@
 //! An [`Encoder`] is made once for a stream and encodes its changes one by one. The same change gives the same
 //! bytes, always: a redelivery is byte for byte the first delivery.
 
+use std::sync::Arc;
+
 use crate::stream::arn::StreamArn;
 use crate::stream::page::StreamRecord;
 
@@ -68,7 +70,7 @@ struct ReplayMember {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     /// 1 to 256 characters.
-    pub partition_key: String,
+    pub partition_key: Arc<str>,
     /// The payload: one JSON object, no line end.
     pub data: Vec<u8>,
     /// The images that did not fit.

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -44,7 +45,7 @@ impl KeySchema {
     ///
     /// A key longer than [`MAX_CHARACTERS`], or empty (only emulators let that happen), becomes the SHA-256 of its
     /// bytes in lower-case hexadecimal. An item key so hashed has no colon, so it never meets one that is not.
-    pub fn kinesis_key(&self, mode: PartitionKeyMode, keys: &RawValue) -> Result<String, KeyError> {
+    pub fn kinesis_key(&self, mode: PartitionKeyMode, keys: &RawValue) -> Result<Arc<str>, KeyError> {
         let sort_key = match mode {
             PartitionKeyMode::PartitionKey => None,
             PartitionKeyMode::ItemKey => self.sort_key.as_deref(),
@@ -55,14 +56,14 @@ impl KeySchema {
 
         let partition = text(&self.partition_key, found.partition)?;
         let whole = match mode {
-            PartitionKeyMode::PartitionKey => partition.into_owned(),
+            PartitionKeyMode::PartitionKey => partition,
             PartitionKeyMode::ItemKey => {
                 let sort = sort_key.map_or(Ok(Cow::Borrowed("")), |name| text(name, found.sort))?;
                 let length = partition.len().to_string();
-                [length.as_str(), ":", &partition, &sort].concat()
+                Cow::Owned([length.as_str(), ":", &partition, &sort].concat())
             }
         };
-        Ok(fit(whole))
+        Ok(fit(&whole))
     }
 }
 
@@ -113,10 +114,10 @@ fn key_text(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// Makes any text a partition key that Kinesis takes.
-fn fit(key: String) -> String {
+fn fit(key: &str) -> Arc<str> {
     // Bytes bound characters from above, so counting is left to the few long keys.
     let is_short = key.len() <= MAX_CHARACTERS || key.chars().count() <= MAX_CHARACTERS;
-    if is_short && !key.is_empty() { key } else { sha256_hex(key.as_bytes()) }
+    if is_short && !key.is_empty() { key.into() } else { sha256_hex(key.as_bytes()).into() }
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {

@@ -290,7 +290,7 @@ impl Reading {
                     "a change is too large for the target stream and goes without an image; raise the stream's MaxRecordSizeInKiB to keep it"
                 );
             }
-            let entry = PutEntry { partition_key: encoded.partition_key.into(), data: encoded.data.into() };
+            let entry = PutEntry { partition_key: encoded.partition_key, data: encoded.data.into() };
             let memory = reservation.split(entry.size_bytes() + CHANGE_OVERHEAD_BYTES);
             changes.push(Submission::Deliver { sequence_number, created_at_ms, entry, memory });
         }

@@ -51,7 +51,7 @@ fn keys(choices: &mut Choices<'_>) -> Keys {
 
 fn kinesis_key(mode: PartitionKeyMode, keys: &str) -> Result<String, KeyError> {
     let keys: &RawValue = serde_json::from_str(keys).expect("the caller writes JSON");
-    schema().kinesis_key(mode, keys)
+    schema().kinesis_key(mode, keys).map(|key| key.to_string())
 }
 
 /// Any JSON makes a key that Kinesis takes, or an error, as the referee's reading has it.

@@ -99,6 +99,10 @@ async fn serve(shared: Arc<Shared>, parts: Parts, body: Bytes) -> Response<Body>
     for gate in &plan.after {
         gate.pass().await;
     }
+    let answer_after = shared.world().quirks.answer_after;
+    if !answer_after.is_zero() {
+        tokio::time::sleep(answer_after).await;
+    }
 
     let now_ms = shared.world().now_ms();
     let answer = Answer { service, content_type: content_type(&parts.headers), now_ms, arrival };

@@ -5,7 +5,7 @@
 //! does not exist, since that is a mistake in the test; requests over HTTP never make it panic.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -44,6 +44,8 @@ pub struct Quirks {
     pub creating_calls: u32,
     /// Items a Query page.
     pub query_page: usize,
+    /// An answer comes this long after its request took effect.
+    pub answer_after: Duration,
     /// The secret that every request must be signed with; `None` takes any request.
     pub secret_access_key: Option<String>,
 }
@@ -85,6 +87,7 @@ impl World {
                 enabling_calls: 0,
                 creating_calls: 1,
                 query_page: usize::MAX,
+                answer_after: Duration::ZERO,
                 secret_access_key: Some(super::clients::SECRET_ACCESS_KEY.to_owned()),
             },
             log: Log::default(),

@@ -11,11 +11,11 @@ fn raw(json: &str) -> &RawValue {
 }
 
 fn key(keys: &str) -> Result<String, KeyError> {
-    schema(Some("sk")).kinesis_key(PartitionKeyMode::PartitionKey, raw(keys))
+    schema(Some("sk")).kinesis_key(PartitionKeyMode::PartitionKey, raw(keys)).map(|key| key.to_string())
 }
 
 fn item_key(keys: &str) -> Result<String, KeyError> {
-    schema(Some("sk")).kinesis_key(PartitionKeyMode::ItemKey, raw(keys))
+    schema(Some("sk")).kinesis_key(PartitionKeyMode::ItemKey, raw(keys)).map(|key| key.to_string())
 }
 
 /// The keys of an item whose key attributes are strings.

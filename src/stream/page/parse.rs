@@ -20,9 +20,19 @@ use crate::stream::sequence::SequenceNumber;
 
 /// Parses a whole body, see [`Page::parse`].
 pub(super) fn page(body: &[u8]) -> Result<Page<'_>, PageError> {
+    // Once for the whole body is cheaper than for each of its strings.
+    match std::str::from_utf8(body) {
+        Ok(body) => walk(serde_json::Deserializer::from_str(body)),
+        // Never a page; this finds the place.
+        Err(_) => walk(serde_json::Deserializer::from_slice(body)),
+    }
+}
+
+fn walk<'de, R: serde_json::de::Read<'de>>(
+    mut deserializer: serde_json::Deserializer<R>,
+) -> Result<Page<'de>, PageError> {
     let place = Place::default();
     place.at("the body", "an object");
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
     Walk::<Body>::from(&place)
         .deserialize(&mut deserializer)
         .and_then(|page| deserializer.end().map(|()| page))
