@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use ddb_kinesis_bridge::cli;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::execute(cli::Arguments::parse())
 }

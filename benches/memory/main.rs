@@ -67,8 +67,9 @@ fn busy(shape: Shape, limit_mib: u64, shards: usize) {
         std::thread::sleep(LOOK);
     }
     let (now, most) = worker.resident_mib();
+    let micros = worker.cpu().as_secs_f64() * 1e6 / changes as f64;
     println!(
-        "{shards} busy shards, {} changes of {}, memory_limit {limit_mib} MiB: at most {most:.1} MiB resident (memory_limit + {:.1}), {now:.1} at the end",
+        "{shards} busy shards, {} changes of {}, memory_limit {limit_mib} MiB: at most {most:.1} MiB resident (memory_limit + {:.1}), {now:.1} at the end; {micros:.1} µs of CPU a change",
         changes,
         shape.name,
         most - limit_mib as f64

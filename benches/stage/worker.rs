@@ -52,6 +52,18 @@ impl Worker {
         (of("VmRSS"), of("VmHWM"))
     }
 
+    /// CPU time of all its threads so far, system calls included.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        // The command's name stands in brackets before the rest and may hold blanks. The kernel counts hundredths.
+        let fields: Vec<u64> = stat
+            .rsplit(')')
+            .next()
+            .map(|rest| rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect())
+            .unwrap_or_default();
+        Duration::from_millis(10 * fields.iter().skip(11).take(2).sum::<u64>())
+    }
+
     /// Waits for the end.
     pub fn wait(&mut self) -> ExitStatus {
         let began = Instant::now();

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::stream::arn::StreamArn;
 use crate::stream::page::StreamRecord;
 
@@ -72,7 +74,7 @@ pub struct Encoded {
     /// 1 to 256 characters.
     pub partition_key: Arc<str>,
     /// The payload: one JSON object, no line end.
-    pub data: Vec<u8>,
+    pub data: Bytes,
     /// The images that did not fit.
     pub truncated: Truncated,
 }
@@ -97,21 +99,31 @@ impl Encoder {
         Self { replay: Some(ReplayMember { json, until_ms }), ..self }
     }
 
-    /// Encodes one change.
+    /// Encodes one change. The payload is written into `draft` first and copied when its size is known: buffered, it takes
+    /// no more than is counted for it.
     ///
     /// A record beyond the limit loses its old image; if it is still beyond the limit (or had no old image), its
     /// new one. With [`Oversize::Halt`] it is [`EncodeError::TooLarge`] at once.
-    pub fn encode(&self, record: &StreamRecord<'_>) -> Result<Encoded, EncodeError> {
+    pub fn encode(&self, record: &StreamRecord<'_>, draft: &mut Vec<u8>) -> Result<Encoded, EncodeError> {
         let partition_key = self.options.key_schema.kinesis_key(self.options.key_mode, record.keys)?;
-        let mut data = Vec::with_capacity(self.capacity_for(record));
+        let truncated = self.fit(draft, record, partition_key.len())?;
+        Ok(Encoded { partition_key, data: Bytes::copy_from_slice(draft), truncated })
+    }
+
+    /// Writes the payload, without images where it does not fit otherwise.
+    fn fit(
+        &self,
+        draft: &mut Vec<u8>,
+        record: &StreamRecord<'_>,
+        key_bytes: usize,
+    ) -> Result<Truncated, EncodeError> {
         let mut truncated = Truncated::NONE;
         loop {
-            data.clear();
-            self.write(&mut data, record, truncated)?;
-            let size_bytes = data.len() + partition_key.len();
+            draft.clear();
+            self.write(draft, record, truncated)?;
+            let size_bytes = draft.len() + key_bytes;
             if size_bytes <= self.options.limit_bytes {
-                return_unused(&mut data);
-                return Ok(Encoded { partition_key, data, truncated });
+                return Ok(truncated);
             }
             truncated = self
                 .next_cut(record, truncated)
@@ -146,22 +158,6 @@ impl Encoder {
         truncated.write_member(data);
         put(data, "}");
         Ok(())
-    }
-
-    /// About what the payload needs, so that it is allocated once: the parts that vary, and room for the rest.
-    fn capacity_for(&self, record: &StreamRecord<'_>) -> usize {
-        const REST: usize = 512;
-        let image = |image: Option<&serde_json::value::RawValue>| image.map_or(0, |image| image.get().len());
-        let parts = record.keys.get().len() + image(record.new_image) + image(record.old_image);
-        let replay = self.replay.as_ref().map_or(0, |replay| replay.json.len());
-        parts + self.source.arn.len() + replay + REST
-    }
-}
-
-/// Gives back memory that was set aside in vain: buffered payloads are counted by their length.
-fn return_unused(data: &mut Vec<u8>) {
-    if data.capacity() - data.len() > 1024 {
-        data.shrink_to_fit();
     }
 }
 

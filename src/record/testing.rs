@@ -67,10 +67,10 @@ pub(super) fn options(format: Format) -> EncoderOptions {
 /// Encodes a change that must encode.
 pub(super) fn encode(options: &EncoderOptions, change: &Change) -> Encoded {
     let encoder = Encoder::new(options.clone());
-    change.record(|record| encoder.encode(record)).unwrap_or_else(|error| panic!("{error}"))
+    change.record(|record| encoder.encode(record, &mut Vec::new())).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The payload's text, of a change that must encode.
 pub(super) fn payload(format: Format, change: &Change) -> String {
-    String::from_utf8(encode(&options(format), change).data).expect("JSON is UTF-8")
+    String::from_utf8(encode(&options(format), change).data.to_vec()).expect("JSON is UTF-8")
 }

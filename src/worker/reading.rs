@@ -262,6 +262,7 @@ impl Reading {
         mut reservation: Reservation,
     ) -> (Vec<Submission>, Option<String>) {
         let mut changes = Vec::with_capacity(records.len());
+        let mut draft = Vec::new();
         for record in records {
             let (sequence_number, created_at_ms) = (record.sequence_number.clone(), record.created_at_ms);
             let is_before = match (&self.latest_first, self.latest_from_ms) {
@@ -274,7 +275,7 @@ impl Reading {
                 continue;
             }
             (self.latest_first, self.latest_from_ms) = (None, None);
-            let encoded = match self.encoder.encode(record) {
+            let encoded = match self.encoder.encode(record, &mut draft) {
                 Ok(encoded) => encoded,
                 Err(error) => {
                     return (changes, Some(format!("the change {sequence_number} cannot be sent: {error}")));
@@ -290,7 +291,7 @@ impl Reading {
                     "a change is too large for the target stream and goes without an image; raise the stream's MaxRecordSizeInKiB to keep it"
                 );
             }
-            let entry = PutEntry { partition_key: encoded.partition_key, data: encoded.data.into() };
+            let entry = PutEntry { partition_key: encoded.partition_key, data: encoded.data };
             let memory = reservation.split(entry.size_bytes() + CHANGE_OVERHEAD_BYTES);
             changes.push(Submission::Deliver { sequence_number, created_at_ms, entry, memory });
         }

@@ -141,7 +141,7 @@ fn sizes(page: &Input, options: &EncoderOptions) -> Result<Vec<usize>, TestCaseE
     let sizes = RefCell::new(Vec::new());
     each(page, options, |_, encoded| {
         let Ok(encoded) = encoded else { return Ok(()) };
-        let mut next = Some(encoded.data);
+        let mut next = Some(encoded.data.to_vec());
         while let Some(data) = next {
             sizes.borrow_mut().push(data.len() + encoded.partition_key.len());
             next = shrink(options.format, &data);
@@ -163,7 +163,7 @@ fn within_the_limit(page: &Input, options: &EncoderOptions) -> Result<(), TestCa
     each(page, &whole, |_, encoded| {
         let limited = limited.borrow_mut().next();
         let Ok(encoded) = encoded else { return Ok(()) };
-        let mut data = encoded.data;
+        let mut data = encoded.data.to_vec();
         while data.len() + encoded.partition_key.len() > options.limit_bytes {
             let Some(cut) = shrink(options.format, &data) else {
                 prop_assert!(matches!(limited, Some(Err(EncodeError::TooLarge { .. }))), "{:?}", limited);

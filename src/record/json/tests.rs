@@ -55,7 +55,7 @@ fn an_error_names_the_field_and_shows_no_content() {
         (change.clone().image_new(wrong), "NewImage"),
         (change.clone().image_new(NEW).image_old(wrong), "OldImage"),
     ] {
-        let error = change.record(|record| encoder.encode(record)).expect_err(name);
+        let error = change.record(|record| encoder.encode(record, &mut Vec::new())).expect_err(name);
         assert!(matches!(error, EncodeError::NotAnItem { field, .. } if field == name), "{error}");
         assert_eq!(
             error.to_string(),
@@ -66,7 +66,8 @@ fn an_error_names_the_field_and_shows_no_content() {
         );
     }
     let keys = r#"{"id":{"S":"a"},"sort":{"X":"4111-secret"}}"#.to_owned();
-    let error = Change { keys, ..change }.record(|record| encoder.encode(record)).expect_err("keys");
+    let error =
+        Change { keys, ..change }.record(|record| encoder.encode(record, &mut Vec::new())).expect_err("keys");
     assert!(matches!(error, EncodeError::NotAnItem { field: "Keys", .. }), "{error}");
     assert!(!error.to_string().contains("secret"));
 }

@@ -16,7 +16,7 @@ fn cut(format: Format, change: &Change, images: usize) -> Vec<u8> {
     for _ in 0..images {
         limited.limit_bytes = encode(&limited, change).size_bytes() - 1;
     }
-    encode(&limited, change).data
+    encode(&limited, change).data.to_vec()
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn the_mark_of_a_replay_stays() {
         let within = |limit_bytes| {
             let encoder = Encoder::new(EncoderOptions { limit_bytes, ..options(format) });
             let encoder = encoder.marking("b\"ck", u64::MAX);
-            change().record(|record| encoder.encode(record)).expect("it fits")
+            change().record(|record| encoder.encode(record, &mut Vec::new())).expect("it fits")
         };
         let whole = within(usize::MAX);
         let plain = encode(&options(format), &change());
@@ -69,7 +69,7 @@ fn a_lone_image_goes_at_once() {
 fn leaves_alone_what_has_no_image_or_is_no_payload() {
     for format in [Format::DynamodbJson, Format::Json] {
         let plain = Change::new("INSERT", "KEYS_ONLY")
-            .record(|record| Encoder::new(options(format)).encode(record))
+            .record(|record| Encoder::new(options(format)).encode(record, &mut Vec::new()))
             .expect("a record");
         assert_eq!(shrink(format, &plain.data), None);
         for other in [&b""[..], b"\xf3\x89\x9a\xc2", b"{}", b"[]", b"null", b"{\"dynamodb\":7}", b"\xff"] {
