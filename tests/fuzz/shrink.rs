@@ -171,7 +171,7 @@ fn within_the_limit(page: &Input, options: &EncoderOptions) -> Result<(), TestCa
             };
             data = cut;
         }
-        prop_assert_eq!(limited.and_then(Result::ok).map(|limited| limited.data), Some(data));
+        prop_assert_eq!(limited.and_then(Result::ok).map(|limited| limited.data), Some(data.into()));
         Ok(())
     })
 }
