@@ -1,5 +1,6 @@
 //! From changes to acknowledgements: lanes, batches, PutRecords, watermark.
 
+pub mod inlet;
 pub mod lanes;
 pub mod memory;
 pub mod put;

@@ -3,24 +3,23 @@
 //! sends past the session's deadline (P4) and never gives a change up by itself (P1).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
+use super::inlet::{Command, Progress, Submission, WriterHandle};
 use super::lanes::{BatchLimits, Change, LaneId, Lanes, Sent, ShardSlot};
-use super::memory::Reservation;
 use super::put::{Outcome, Putter};
-use super::sink::{Placement, PutEntry};
-use super::watermark::{Checkpoint, Watermark};
+use super::sink::Placement;
+use super::watermark::Watermark;
 use crate::error::ApiError;
 use crate::machine::{BoxFuture, MonoTime, sleep_until};
 use crate::ops::metrics::PipelineMetrics;
 use crate::ops::repeats::Repeats;
-use crate::stream::SequenceNumber;
 
 /// A PutRecords call holds at most this many records.
 pub const MAX_RECORDS: usize = 500;
@@ -31,151 +30,8 @@ pub const MAX_BYTES: usize = 4 << 20;
 /// Past the session's deadline, how often to look whether a heartbeat has moved it.
 const DEADLINE_LOOK: Duration = Duration::from_millis(50);
 
-/// A change read from a shard, in stream order.
-#[derive(Debug)]
-pub enum Submission {
-    /// To be delivered.
-    Deliver { sequence_number: SequenceNumber, created_at_ms: u64, entry: PutEntry, memory: Reservation },
-    /// Left out on purpose (filter, `start = "latest"`): it only moves the checkpoint.
-    Exclude { sequence_number: SequenceNumber, created_at_ms: u64 },
-}
-
-impl Submission {
-    fn sequence_number(&self) -> &SequenceNumber {
-        match self {
-            Submission::Deliver { sequence_number, .. } | Submission::Exclude { sequence_number, .. } => {
-                sequence_number
-            }
-        }
-    }
-}
-
-/// How far a shard's changes are.
-#[derive(Debug, Clone, Default)]
-pub struct Progress {
-    /// How many of the submitted changes are done without a hole.
-    pub completed: u64,
-    /// The last of them.
-    pub checkpoint: Option<Checkpoint>,
-    /// When the first change that is not done was made, epoch milliseconds.
-    pub oldest_open_ms: Option<u64>,
-    /// Why the shard sends nothing more, when a record of it can never be delivered.
-    pub halted: Option<Arc<str>>,
-}
-
-#[derive(Debug)]
-enum Command {
-    Open(ShardSlot, watch::Sender<Progress>),
-    Submit(ShardSlot, Vec<Submission>),
-    /// Answered once the shard is forgotten.
-    Close(ShardSlot, Option<oneshot::Sender<()>>),
-}
-
 /// Gives a refused record's data with fewer images; `None` when there is nothing left to leave out, or it is not wanted.
 pub type Shrink = Arc<dyn Fn(&[u8]) -> Option<Bytes> + Send + Sync>;
-
-/// The way to a pipeline's writer. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct WriterHandle {
-    commands: mpsc::Sender<Command>,
-}
-
-/// One shard's entrance to the writer; dropping it makes the writer forget the shard.
-#[derive(Debug)]
-pub struct ShardInlet {
-    pub progress: watch::Receiver<Progress>,
-    feeder: Feeder,
-}
-
-/// The reading side of a shard's entrance.
-#[derive(Debug, Clone)]
-pub struct Feeder {
-    slot: ShardSlot,
-    commands: mpsc::Sender<Command>,
-    progress: watch::Receiver<Progress>,
-    submitted: Arc<Mutex<Submitted>>,
-}
-
-/// What a shard has handed over.
-#[derive(Debug, Default)]
-struct Submitted {
-    count: u64,
-    last: Option<SequenceNumber>,
-}
-
-impl WriterHandle {
-    /// Opens an entrance for a shard, under a slot never used before in this process.
-    pub async fn open(&self, slot: ShardSlot) -> ShardInlet {
-        let (sender, progress) = watch::channel(Progress::default());
-        // A closed channel means that the pipeline is ending; the inlet's own use tells.
-        let _ = self.commands.send(Command::Open(slot, sender)).await;
-        let commands = self.commands.clone();
-        let feeder = Feeder { slot, commands, progress: progress.clone(), submitted: Arc::default() };
-        ShardInlet { progress, feeder }
-    }
-}
-
-impl Feeder {
-    /// Hands over a page's changes. They count as submitted once this returns; dropped before, none of them is.
-    pub async fn submit(&self, changes: Vec<Submission>) {
-        let count = changes.len() as u64;
-        let last = changes.last().map(|change| change.sequence_number().clone());
-        if count > 0 && self.commands.send(Command::Submit(self.slot, changes)).await.is_ok() {
-            let mut submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
-            submitted.count += count;
-            submitted.last = last;
-        }
-    }
-
-    /// How many submitted changes stand at or behind the first one that is not done.
-    pub fn open_changes(&self) -> u64 {
-        // Counted after the changes are on their way: for a moment more may be done than submitted.
-        let submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner).count;
-        submitted.saturating_sub(self.progress.borrow().completed)
-    }
-
-    /// Waits until fewer than `limit` changes are open.
-    pub async fn fewer_than(&mut self, limit: u64) {
-        while self.open_changes() >= limit && self.progress.changed().await.is_ok() {}
-    }
-}
-
-impl ShardInlet {
-    pub fn feeder(&self) -> Feeder {
-        self.feeder.clone()
-    }
-
-    /// Has the writer forget the shard: no call that begins after this holds a change of it. Those under way are not
-    /// taken back, and nobody hears what becomes of them.
-    pub async fn close(&self) {
-        let (sender, forgotten) = oneshot::channel();
-        // Errors mean that the writer itself is gone.
-        let _ = self.feeder.commands.send(Command::Close(self.feeder.slot, Some(sender))).await;
-        let _ = forgotten.await;
-    }
-
-    /// Whether the writer sends nothing more of this shard.
-    pub fn is_halted(&self) -> bool {
-        self.progress.borrow().halted.is_some()
-    }
-
-    /// The last change submitted.
-    pub fn last_submitted(&self) -> Option<SequenceNumber> {
-        self.feeder.submitted.lock().unwrap_or_else(PoisonError::into_inner).last.clone()
-    }
-
-    /// Whether every submitted change is done.
-    pub fn is_empty(&self) -> bool {
-        self.feeder.open_changes() == 0
-    }
-}
-
-impl Drop for ShardInlet {
-    fn drop(&mut self) {
-        // The channel is short and may be full just now; the writer also drops a shard whose progress nobody hears.
-        let _ = self.feeder.commands.try_send(Command::Close(self.feeder.slot, None));
-    }
-}
 
 #[derive(Debug)]
 struct Shard {
@@ -209,7 +65,7 @@ impl Writer {
         shrink: Shrink,
         metrics: PipelineMetrics,
     ) -> (Self, WriterHandle) {
-        let (sender, commands) = mpsc::channel(32);
+        let (handle, commands) = WriterHandle::channel();
         let writer = Writer {
             putter,
             lanes: Lanes::new(),
@@ -222,7 +78,7 @@ impl Writer {
             failures: Repeats::default(),
             commands,
         };
-        (writer, WriterHandle { commands: sender })
+        (writer, handle)
     }
 
     /// Runs until all handles are gone.

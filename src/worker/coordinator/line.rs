@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
+use crate::delivery::inlet::WriterHandle;
 use crate::delivery::lanes::BatchLimits;
 use crate::delivery::put::Putter;
-use crate::delivery::writer::{MAX_BYTES, MAX_RECORDS, Writer, WriterHandle};
+use crate::delivery::writer::{MAX_BYTES, MAX_RECORDS, Writer};
 use crate::lease::order::Rewind;
 use crate::lease::rewind::StoredEnds;
 use crate::lease::row::{Owner, StreamRow};
