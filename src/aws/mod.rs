@@ -19,6 +19,7 @@ mod raw_body;
 mod served_at;
 pub mod sink;
 pub mod source;
+mod target_shards;
 
 pub use check::{Report, check};
 pub use client::{Aws, NoRegion};

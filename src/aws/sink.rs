@@ -19,7 +19,7 @@ use super::only_aws::OnlyAws;
 use super::put_records::{self, PUT_RECORDS};
 use super::raw_body::{BodySlot, Types};
 use crate::config::StreamName;
-use crate::delivery::sink::{EntryError, KinesisSink, Placement, PutEntry, SinkDescription};
+use crate::delivery::sink::{EntryError, KinesisSink, Placement, PutEntry, SinkDescription, TargetShard};
 use crate::error::{ApiError, ErrorKind};
 
 /// The most bytes of a record where the stream does not tell: 1 MiB.
@@ -102,6 +102,10 @@ impl KinesisSink for KinesisStream {
             .map_err(|error| from_sdk(PUT_RECORDS, &error))?;
         let answer = slot.take().await.ok_or_else(|| unusable(PUT_RECORDS, "no body"))?;
         put_records::results(&answer, entries.len())
+    }
+
+    async fn list_shards(&self, limit: Duration) -> Result<Vec<TargetShard>, ApiError> {
+        super::target_shards::list(&self.client, self.name(), self.arn(), limit).await
     }
 
     async fn describe(&self) -> Result<SinkDescription, ApiError> {

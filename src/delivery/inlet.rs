@@ -20,7 +20,7 @@ pub enum Submission {
     /// To be delivered.
     Deliver { sequence_number: SequenceNumber, created_at_ms: u64, entry: PutEntry, memory: Reservation },
     /// Left out on purpose (filter, `start = "latest"`): it only moves the checkpoint.
-    Exclude { sequence_number: SequenceNumber, created_at_ms: u64 },
+    Exclude { sequence_number: SequenceNumber, created_at_ms: u64, memory: Reservation },
 }
 
 impl Submission {
@@ -46,11 +46,18 @@ pub struct Progress {
     pub halted: Option<Arc<str>>,
 }
 
+/// Whether more of a shard's changes are known to wait in the stream, to be handed over as soon as they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    Follows,
+    Unknown,
+}
+
 /// What the writer is told.
 #[derive(Debug)]
 pub(super) enum Command {
     Open(ShardSlot, watch::Sender<Progress>),
-    Submit(ShardSlot, Vec<Submission>),
+    Submit(ShardSlot, Vec<Submission>, More),
     /// Answered once the shard is forgotten.
     Close(ShardSlot, Option<oneshot::Sender<()>>),
 }
@@ -104,10 +111,10 @@ impl WriterHandle {
 
 impl Feeder {
     /// Hands over a page's changes. They count as submitted once this returns; dropped before, none of them is.
-    pub async fn submit(&self, changes: Vec<Submission>) {
+    pub async fn submit(&self, changes: Vec<Submission>, more: More) {
         let count = changes.len() as u64;
         let last = changes.last().map(|change| change.sequence_number().clone());
-        if count > 0 && self.commands.send(Command::Submit(self.slot, changes)).await.is_ok() {
+        if count > 0 && self.commands.send(Command::Submit(self.slot, changes, more)).await.is_ok() {
             let mut submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
             submitted.count += count;
             submitted.last = last;
@@ -115,15 +122,10 @@ impl Feeder {
     }
 
     /// How many submitted changes stand at or behind the first one that is not done.
-    pub fn open_changes(&self) -> u64 {
+    fn open_changes(&self) -> u64 {
         // Counted after the changes are on their way: for a moment more may be done than submitted.
         let submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner).count;
         submitted.saturating_sub(self.progress.borrow().completed)
-    }
-
-    /// Waits until fewer than `limit` changes are open.
-    pub async fn fewer_than(&mut self, limit: u64) {
-        while self.open_changes() >= limit && self.progress.changed().await.is_ok() {}
     }
 }
 

@@ -1,13 +1,28 @@
 //! Lanes: the first-in-first-out queues between reading and writing, one for each (stream shard, Kinesis partition key).
 //! A lane has at most one record in flight, and a batch takes only heads of idle lanes, so no PutRecords call holds a
-//! lane twice (P2). Lanes decide what may be sent when; they send nothing and know no clock but the one handed in.
+//! lane twice (P2). A head whose target shard has no room waits for that shard alone. Lanes decide what may be sent when;
+//! they send nothing and know no clock but the one handed in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+mod empties;
+mod lane;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashTable;
+use md5::{Digest, Md5};
+
+use self::empties::Empties;
+pub use self::lane::Change;
+use self::lane::{Lane, Queued, State};
+use super::batch::{Batch, BatchLimits, Outlook, Sent};
 use super::memory::Reservation;
-use super::sink::{Placement, PutEntry};
+use super::sink::{Placement, TargetShard};
+use super::slab::{Key, Slab};
+use super::targets::{HeldBack, NoMap, Targets, Turn};
 use super::watermark::Ticket;
 use crate::machine::MonoTime;
 use crate::retry::Retry;
@@ -15,38 +30,8 @@ use crate::retry::Retry;
 /// One shard's number within its pipeline's writer; never used twice in a process.
 pub type ShardSlot = u64;
 
-/// A lane's number; never used twice in a process.
-pub type LaneId = u64;
-
-/// A change waiting for its acknowledgement.
-#[derive(Debug)]
-pub struct Change {
-    /// Its place in its shard's watermark.
-    pub ticket: Ticket,
-    pub entry: PutEntry,
-    /// ApproximateCreationDateTime, epoch milliseconds.
-    pub created_at_ms: u64,
-    /// The memory that it holds, given back when the change is dropped.
-    pub memory: Reservation,
-}
-
-/// What one PutRecords call may hold.
-#[derive(Debug, Clone, Copy)]
-pub struct BatchLimits {
-    pub max_records: usize,
-    /// Data and partition keys together. A single larger record travels alone.
-    pub max_bytes: usize,
-    /// How long a record may wait for others to fill its batch.
-    pub linger: Duration,
-}
-
-/// A batch's member: which lane's head it is, and what to send.
-#[derive(Debug, Clone)]
-pub struct Sent {
-    pub lane: LaneId,
-    pub shard: ShardSlot,
-    pub entry: PutEntry,
-}
+/// A lane's name; a lane that is gone is never found under it again.
+pub type LaneId = Key;
 
 /// An acknowledged change.
 #[derive(Debug)]
@@ -54,136 +39,167 @@ pub struct Acknowledged {
     pub shard: ShardSlot,
     pub ticket: Ticket,
     pub created_at_ms: u64,
+    pub memory: Reservation,
     /// Kinesis put it before the lane's previous record, in the same Kinesis shard (P2's assumption broken).
     pub inverted: bool,
+    /// Kinesis put it into another shard than the map says, or there is no map.
+    pub strayed: bool,
 }
 
 /// All lanes of one pipeline. `push` feeds changes in stream order, `take_batch` gives orders to send, and
-/// `acknowledged`, `failed` and `replace_head` feed back what became of each record sent.
+/// `acknowledged`, `failed`, `throttled` and `replace_head` feed back what became of each record sent.
 #[derive(Debug)]
 pub struct Lanes {
-    /// Looked up, never iterated.
-    ids: HashMap<(ShardSlot, Arc<str>), LaneId>,
-    lanes: BTreeMap<LaneId, Lane>,
-    next_id: LaneId,
-    /// Lanes whose head may be sent, in the order in which their heads arrived.
-    ready: BTreeSet<(MonoTime, LaneId)>,
+    lanes: Slab<Lane>,
+    /// The lanes by shard and key. Looked up, never iterated: its hashes may differ from run to run. They are keyed by
+    /// chance, since keys come from whoever writes items, who could else choose many of one hash.
+    ids: HashTable<LaneId>,
+    hasher: RandomState,
+    targets: Targets,
+    arrivals: u64,
+    /// Lanes whose head may be sent, the one that arrived first on top.
+    ready: BinaryHeap<Reverse<Turn>>,
     ready_bytes: usize,
+    /// How many of them are deep.
+    ready_deep: usize,
+    /// Since when some lane has been ready, or since the last batch left some behind.
+    ready_since: MonoTime,
     /// Lanes whose head is sent again at that moment.
     delayed: BTreeSet<(MonoTime, LaneId)>,
-    /// Empty lanes, kept for a while for the placement of their last record, the longest empty first.
-    empty: BTreeSet<(u64, LaneId)>,
-    emptied: u64,
+    /// Empty lanes, kept for a while for the placement of their last record.
+    empty: Empties,
     queued: usize,
 }
 
 /// How many empty lanes are remembered for comparing placements.
 const EMPTY_LANES_KEPT: usize = 16_384;
-
-#[derive(Debug)]
-struct Lane {
-    shard: ShardSlot,
-    key: Arc<str>,
-    queue: VecDeque<(MonoTime, Change)>,
-    state: State,
-    retry: Option<Box<Retry>>,
-    last: Option<Placement>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Empty { since: u64 },
-    Ready,
-    InFlight,
-    Delayed { until: MonoTime },
-}
+/// How long a head may wait for changes that are on their way: about as long as a page takes to come.
+const MORE_WITHIN: Duration = Duration::from_millis(300);
 
 impl Lanes {
     pub fn new() -> Self {
         Lanes {
-            ids: HashMap::new(),
-            lanes: BTreeMap::new(),
-            next_id: 0,
-            ready: BTreeSet::new(),
+            lanes: Slab::new(),
+            ids: HashTable::new(),
+            hasher: RandomState::new(),
+            targets: Targets::default(),
+            arrivals: 0,
+            ready: BinaryHeap::new(),
             ready_bytes: 0,
+            ready_deep: 0,
+            ready_since: MonoTime::default(),
             delayed: BTreeSet::new(),
-            empty: BTreeSet::new(),
-            emptied: 0,
+            empty: Empties::default(),
             queued: 0,
         }
     }
 
     /// The shard's next change joins its key's lane.
     pub fn push(&mut self, shard: ShardSlot, change: Change, now: MonoTime) {
-        let key = Arc::clone(&change.entry.partition_key);
-        let id = *self.ids.entry((shard, Arc::clone(&key))).or_insert_with(|| {
-            let id = self.next_id;
-            self.next_id += 1;
-            let state = State::Empty { since: u64::MAX };
-            self.lanes
-                .insert(id, Lane { shard, key, queue: VecDeque::new(), state, retry: None, last: None });
-            id
-        });
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
-        lane.queue.push_back((now, change));
+        let id = self.lane_of(shard, &change.entry.partition_key);
+        let Some(lane) = self.lanes.get_mut(id) else { return };
+        let bytes = change.entry.size_bytes();
+        lane.push(Queued { arrival: self.arrivals, change });
+        self.arrivals += 1;
         self.queued += 1;
-        if let State::Empty { since } = lane.state {
-            self.empty.remove(&(since, id));
-            self.make_ready(id);
+        match lane.state {
+            State::Empty { .. } => {
+                self.empty.left();
+                self.make_ready(id, now);
+            }
+            State::Ready { deep: false } if lane.is_deep() => {
+                lane.state = State::Ready { deep: true };
+                self.ready_deep += 1;
+            }
+            State::Held(target) => self.targets.joined(target, bytes),
+            State::Ready { .. } | State::InFlight | State::Delayed { .. } => {}
         }
     }
 
-    /// The next PutRecords call's records, when one is due: enough are ready to fill it, or the longest waiting has
-    /// waited `linger`. Their lanes are in flight from here on.
-    pub fn take_batch(&mut self, now: MonoTime, limits: &BatchLimits) -> Option<Vec<Sent>> {
+    fn lane_of(&mut self, shard: ShardSlot, key: &Arc<str>) -> LaneId {
+        let hash = u128::from_be_bytes(Md5::digest(key.as_bytes()).into());
+        let place = self.hasher.hash_one((shard, hash));
+        let is_it = |id: &LaneId| {
+            self.lanes
+                .get(*id)
+                .is_some_and(|lane| lane.hash == hash && lane.shard == shard && lane.key == *key)
+        };
+        if let Some(id) = self.ids.find(place, is_it) {
+            return *id;
+        }
+        let id = self.lanes.insert(Lane::new(shard, Arc::clone(key), hash));
+        self.empty.enter();
+        let (lanes, hasher) = (&self.lanes, &self.hasher);
+        self.ids.insert_unique(place, id, |id| {
+            lanes.get(*id).map_or(0, |lane| hasher.hash_one((lane.shard, lane.hash)))
+        });
+        id
+    }
+
+    /// The next PutRecords call's records, when one is due: enough are ready to fill it, or waiting for more has had its
+    /// time. Their lanes are in flight from here on.
+    pub fn take_batch(&mut self, now: MonoTime, limits: &BatchLimits, outlook: Outlook) -> Option<Batch> {
         self.wake_delayed(now);
-        let (oldest, _) = *self.ready.first()?;
-        let full = self.ready.len() >= limits.max_records || self.ready_bytes >= limits.max_bytes;
-        if !full && now < oldest + limits.linger {
+        self.release(now);
+        if self.ready_due(limits, outlook)? > now {
             return None;
         }
-        let mut batch = Vec::with_capacity(self.ready.len().min(limits.max_records));
+        let size = self.ready.len().min(limits.max_records);
+        let mut batch = Batch { sent: Vec::with_capacity(size), entries: Vec::with_capacity(size) };
         let mut bytes = 0;
-        while batch.len() < limits.max_records {
-            let Some(&(arrived, id)) = self.ready.first() else { break };
-            let Some((_, head)) = self.lanes.get(&id).and_then(|lane| lane.queue.front()) else { break };
-            let size = head.entry.size_bytes();
-            if !batch.is_empty() && bytes + size > limits.max_bytes {
+        while batch.sent.len() < limits.max_records {
+            let Some(Reverse(turn)) = self.ready.peek().copied() else { break };
+            let Some(lane) = self.lanes.get_mut(turn.lane) else { break };
+            let Some(head) = &lane.head else { break };
+            let size = head.change.entry.size_bytes();
+            if !batch.sent.is_empty() && bytes + size > limits.max_bytes {
                 break;
             }
             bytes += size;
-            let entry = head.entry.clone();
-            self.ready.remove(&(arrived, id));
+            batch.sent.push(Sent { lane: turn.lane, shard: lane.shard });
+            batch.entries.push(head.change.entry.clone());
+            debug_assert!(
+                matches!(lane.state, State::Ready { .. }),
+                "P2: a lane is sent only when nothing of it is in flight"
+            );
+            self.ready_deep -= usize::from(lane.state == State::Ready { deep: true });
+            lane.state = State::InFlight;
+            self.ready.pop();
             self.ready_bytes -= size;
-            if let Some(lane) = self.lanes.get_mut(&id) {
-                debug_assert_eq!(
-                    lane.state,
-                    State::Ready,
-                    "P2: a lane is sent only when nothing of it is in flight"
-                );
-                lane.state = State::InFlight;
-                batch.push(Sent { lane: id, shard: lane.shard, entry });
-            }
         }
+        self.ready_since = now;
         Some(batch)
     }
 
-    /// When `take_batch` has something to say next; `None` when nothing waits for time to pass.
-    pub fn next_due(&self, limits: &BatchLimits) -> Option<MonoTime> {
-        let ready = self.ready.first().map(|(arrived, _)| *arrived + limits.linger);
-        let delayed = self.delayed.first().map(|(until, _)| *until);
-        match (ready, delayed) {
-            (Some(ready), Some(delayed)) => Some(ready.min(delayed)),
-            (ready, delayed) => ready.or(delayed),
+    /// When a batch of what is ready goes.
+    fn ready_due(&self, limits: &BatchLimits, outlook: Outlook) -> Option<MonoTime> {
+        let since = self.ready_since;
+        if self.ready.is_empty() {
+            return None;
         }
+        if self.ready.len() >= limits.max_records || self.ready_bytes >= limits.max_bytes {
+            return Some(since);
+        }
+        let lingered = if outlook.calls_under_way { since + limits.linger } else { since };
+        let more = outlook.more_until.filter(|_| self.ready_deep == 0);
+        Some(more.map_or(lingered, |until| lingered.max(until.min(since + MORE_WITHIN))))
+    }
+
+    /// When `take_batch` has something to say next; `None` when nothing waits for time to pass.
+    pub fn next_due(&self, limits: &BatchLimits, outlook: Outlook) -> Option<MonoTime> {
+        let ready = self.ready_due(limits, outlook);
+        let delayed = self.delayed.first().map(|(until, _)| *until);
+        [ready, delayed, self.targets.opens_at()].into_iter().flatten().min()
     }
 
     /// Kinesis has the lane's head. `None` when the lane's shard is gone meanwhile.
-    pub fn acknowledged(&mut self, id: LaneId, placement: Placement) -> Option<Acknowledged> {
-        let lane = self.lanes.get_mut(&id)?;
-        let (_, change) = lane.queue.pop_front()?;
+    pub fn acknowledged(&mut self, id: LaneId, placement: Placement, now: MonoTime) -> Option<Acknowledged> {
+        let lane = self.lanes.get_mut(id)?;
+        let Queued { change, .. } = lane.pop()?;
         self.queued -= 1;
         lane.retry = None;
+        let bytes = change.entry.size_bytes();
+        let strayed = !self.targets.accepted(lane.hash, &placement.shard_id, now, bytes);
         let inverted = lane.last.as_ref().is_some_and(|last| {
             last.shard_id == placement.shard_id && last.sequence_number >= placement.sequence_number
         });
@@ -192,22 +208,22 @@ impl Lanes {
             shard: lane.shard,
             ticket: change.ticket,
             created_at_ms: change.created_at_ms,
+            memory: change.memory,
             inverted,
+            strayed,
         };
-        if lane.queue.is_empty() {
-            lane.state = State::Empty { since: self.emptied };
-            self.empty.insert((self.emptied, id));
-            self.emptied += 1;
+        if lane.head.is_none() {
+            lane.state = State::Empty { since: self.empty.add(id) };
             self.forget_one_empty();
         } else {
-            self.make_ready(id);
+            self.make_ready(id, now);
         }
         Some(acknowledged)
     }
 
     /// The lane's head was not accepted: it is sent again after a delay, and nothing of the lane overtakes it.
     pub fn failed(&mut self, id: LaneId, now: MonoTime, random: u64) {
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let Some(lane) = self.lanes.get_mut(id) else { return };
         let retry = lane
             .retry
             .get_or_insert_with(|| Box::new(Retry::new(Duration::from_millis(50), Duration::from_secs(5))));
@@ -216,41 +232,71 @@ impl Lanes {
         self.delayed.insert((until, id));
     }
 
+    /// The lane's head found its target shard at its limit: it waits for that shard's turn, which the shard's pace gives.
+    /// Where it is not known which shard that is, it waits as after any failure.
+    pub fn throttled(&mut self, id: LaneId, now: MonoTime, random: u64) {
+        let Some(lane) = self.lanes.get(id) else { return };
+        if self.targets.rejected(lane.hash, now) {
+            self.make_ready(id, now);
+        } else {
+            self.failed(id, now, random);
+        }
+    }
+
     /// The lane's head was never sent (its call was not begun): it may go at once.
-    pub fn unsent(&mut self, id: LaneId) {
-        self.make_ready(id);
+    pub fn unsent(&mut self, id: LaneId, now: MonoTime) {
+        self.make_ready(id, now);
     }
 
     /// The lane's head goes again, with other data.
-    pub fn replace_head(&mut self, id: LaneId, data: bytes::Bytes) {
-        if let Some((_, head)) = self.lanes.get_mut(&id).and_then(|lane| lane.queue.front_mut()) {
-            head.entry.data = data;
-            self.make_ready(id);
+    pub fn replace_head(&mut self, id: LaneId, data: bytes::Bytes, now: MonoTime) {
+        let Some(lane) = self.lanes.get_mut(id) else { return };
+        let Some(head) = &mut lane.head else { return };
+        lane.bytes -= head.change.entry.data.len();
+        lane.bytes += data.len();
+        head.change.entry.data = data;
+        self.make_ready(id, now);
+    }
+
+    /// The target stream's shards as they are now: what waits for a shard finds its shard anew.
+    pub fn map(&mut self, listed: Vec<TargetShard>, now: MonoTime) -> Result<(), NoMap> {
+        for turn in self.targets.replace(listed)? {
+            self.make_ready(turn.lane, now);
         }
+        Ok(())
+    }
+
+    /// How many target shards hold changes back, and how many bytes of them.
+    pub fn held(&self) -> (usize, usize) {
+        self.targets.held()
+    }
+
+    /// The target shards of which it is to be said now that they hold changes back.
+    pub fn lasting(&mut self, now: MonoTime) -> Vec<HeldBack> {
+        self.targets.lasting(now)
     }
 
     /// The shard is given up: all its lanes go, those in flight too (their answers find no lane).
     pub fn drop_shard(&mut self, shard: ShardSlot) {
-        let ids: Vec<LaneId> =
-            self.lanes.iter().filter(|(_, lane)| lane.shard == shard).map(|(id, _)| *id).collect();
-        for id in ids {
+        for id in self.of_shard(shard) {
             self.remove(id);
         }
+        self.forget_removed();
     }
 
     /// The shard sends nothing more but what is in flight already, until that is acknowledged.
     pub fn halt_shard(&mut self, shard: ShardSlot) {
-        let ids: Vec<LaneId> =
-            self.lanes.iter().filter(|(_, lane)| lane.shard == shard).map(|(id, _)| *id).collect();
-        for id in ids {
-            match self.lanes.get_mut(&id) {
-                Some(lane) if lane.state == State::InFlight => {
-                    self.queued -= lane.queue.len().saturating_sub(1);
-                    lane.queue.truncate(1);
-                }
+        for id in self.of_shard(shard) {
+            match self.lanes.get_mut(id) {
+                Some(lane) if lane.state == State::InFlight => self.queued -= lane.keep_head(),
                 _ => self.remove(id),
             }
         }
+        self.forget_removed();
+    }
+
+    fn of_shard(&self, shard: ShardSlot) -> Vec<LaneId> {
+        self.lanes.iter().filter(|(_, lane)| lane.shard == shard).map(|(id, _)| id).collect()
     }
 
     /// How many changes wait in all lanes, those in flight included.
@@ -258,12 +304,39 @@ impl Lanes {
         self.queued
     }
 
-    fn make_ready(&mut self, id: LaneId) {
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let Some((arrived, head)) = lane.queue.front() else { return };
-        lane.state = State::Ready;
-        self.ready_bytes += head.entry.size_bytes();
-        self.ready.insert((*arrived, id));
+    /// The lane's head is to be sent: now, or when its target shard has room.
+    fn make_ready(&mut self, id: LaneId, now: MonoTime) {
+        let Some(lane) = self.lanes.get_mut(id) else { return };
+        let Some(head) = &lane.head else { return };
+        let turn = Turn { arrival: head.arrival, lane: id };
+        match self.targets.paced(lane.hash, now) {
+            Some(target) => {
+                lane.state = State::Held(target);
+                self.targets.hold(target, turn, lane.len(), lane.bytes, now);
+            }
+            None => self.join_ready(turn, now),
+        }
+    }
+
+    fn join_ready(&mut self, turn: Turn, now: MonoTime) {
+        let Some(lane) = self.lanes.get_mut(turn.lane) else { return };
+        let deep = lane.is_deep();
+        lane.state = State::Ready { deep };
+        self.ready_deep += usize::from(deep);
+        self.ready_bytes += lane.head_bytes();
+        if self.ready.is_empty() {
+            self.ready_since = now;
+        }
+        self.ready.push(Reverse(turn));
+    }
+
+    /// Heads whose target shards have room for them now.
+    fn release(&mut self, now: MonoTime) {
+        let lanes = &self.lanes;
+        let size = |id| lanes.get(id).map_or((0, 0, 0), |lane| (lane.head_bytes(), lane.len(), lane.bytes));
+        for turn in self.targets.release(now, size) {
+            self.join_ready(turn, now);
+        }
     }
 
     fn wake_delayed(&mut self, now: MonoTime) {
@@ -272,38 +345,45 @@ impl Lanes {
                 break;
             }
             self.delayed.pop_first();
-            self.make_ready(id);
+            self.make_ready(id, now);
         }
     }
 
     /// One more lane is empty: if that is one too many, the longest empty goes.
     fn forget_one_empty(&mut self) {
-        if self.empty.len() > EMPTY_LANES_KEPT
-            && let Some(&(_, id)) = self.empty.first()
-        {
+        let is_right =
+            |since, id| self.lanes.get(id).is_some_and(|lane| lane.state == State::Empty { since });
+        if let Some(id) = self.empty.one_too_many(EMPTY_LANES_KEPT, is_right) {
             self.remove(id);
         }
     }
 
+    /// Lanes that are ready or held leave their turns behind: [`Lanes::forget_removed`] follows.
     fn remove(&mut self, id: LaneId) {
-        let Some(lane) = self.lanes.remove(&id) else { return };
-        self.queued -= lane.queue.len();
+        let Some(lane) = self.lanes.remove(id) else { return };
+        self.queued -= lane.len();
         match lane.state {
-            State::Empty { since } => {
-                self.empty.remove(&(since, id));
-            }
+            State::Empty { .. } => self.empty.left(),
             State::Delayed { until } => {
                 self.delayed.remove(&(until, id));
             }
-            State::Ready => {
-                if let Some((arrived, head)) = lane.queue.front() {
-                    self.ready.remove(&(*arrived, id));
-                    self.ready_bytes -= head.entry.size_bytes();
-                }
+            State::Ready { deep } => {
+                self.ready_deep -= usize::from(deep);
+                self.ready_bytes -= lane.head_bytes();
             }
+            State::Held(target) => self.targets.left(target, lane.len(), lane.bytes),
             State::InFlight => {}
         }
-        self.ids.remove(&(lane.shard, lane.key));
+        let place = self.hasher.hash_one((lane.shard, lane.hash));
+        if let Ok(found) = self.ids.find_entry(place, |found| *found == id) {
+            found.remove();
+        }
+    }
+
+    fn forget_removed(&mut self) {
+        let is_there = |id| self.lanes.get(id).is_some();
+        self.ready.retain(|Reverse(turn)| is_there(turn.lane));
+        self.targets.retain(is_there);
     }
 }
 
@@ -313,5 +393,7 @@ impl Default for Lanes {
     }
 }
 
+#[cfg(test)]
+mod any_schedule;
 #[cfg(test)]
 mod tests;

@@ -113,6 +113,25 @@ impl Reservation {
         }
         Reservation { budget: self.budget.clone(), bytes }
     }
+
+    /// Holds the other's bytes too.
+    pub fn absorb(&mut self, mut other: Reservation) {
+        if Arc::ptr_eq(&self.budget.0, &other.budget.0) {
+            self.bytes += std::mem::take(&mut other.bytes);
+        } else {
+            self.budget.overdraw(other.bytes);
+            self.bytes += other.bytes;
+        }
+    }
+
+    /// Gives bytes back, as many as it holds at the most.
+    pub fn give_back(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        if bytes > 0 {
+            self.bytes -= bytes;
+            self.budget.give_back(bytes);
+        }
+    }
 }
 
 impl Drop for Reservation {
@@ -154,6 +173,22 @@ mod tests {
         assert_eq!(budget.used(), 60);
         drop(grown);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_absorbed_is_held_until_it_is_given_back() {
+        let whole = Budget::new(100);
+        let (one, other) = (whole.part(60), whole.part(60));
+        let mut all = one.reserve(10).await;
+        all.absorb(one.reserve(20).await);
+        all.absorb(other.reserve(30).await);
+        assert_eq!((one.used(), other.used(), whole.used()), (60, 0, 60));
+        all.give_back(25);
+        assert_eq!((all.bytes, one.used(), whole.used()), (35, 35, 35));
+        all.give_back(1_000);
+        assert_eq!((all.bytes, one.used(), whole.used()), (0, 0, 0));
+        drop(all);
+        assert_eq!(whole.reserve(100).await.bytes, 100);
     }
 
     #[tokio::test]

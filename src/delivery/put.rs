@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::lanes::Sent;
-use super::sink::{KinesisSink, Placement, PutEntry};
+use super::sink::{EntryError, KinesisSink, Placement, PutEntry};
 use crate::error::{ApiError, ErrorKind};
 use crate::machine::{Machine, MonoTime, timeout};
 
@@ -16,6 +15,9 @@ const PUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// With less time than this before the session's deadline no call is begun: one that is cut off is sent twice.
 const LEAST_TIME: Duration = Duration::from_millis(200);
 
+/// The code of an entry whose shard had taken its limit. A whole call may fail with it too: that tells of no shard.
+const SHARD_IS_FULL: &str = "ProvisionedThroughputExceededException";
+
 /// What became of one record.
 #[derive(Debug)]
 pub enum Outcome {
@@ -23,6 +25,8 @@ pub enum Outcome {
     Placed(Placement),
     /// It is to be sent again.
     Failed(ApiError),
+    /// The shard that it belongs to had taken its limit; it is to be sent again.
+    Throttled(ApiError),
     /// Kinesis refuses this very record, and would again.
     Refused(ApiError),
     /// The session's deadline came first; it was not sent.
@@ -45,13 +49,12 @@ impl Putter {
         (left >= LEAST_TIME).then(|| left.min(PUT_TIMEOUT))
     }
 
-    /// Sends the batch; one outcome a record, in order.
-    pub async fn put(&self, batch: &[Sent]) -> Vec<Outcome> {
-        let entries: Vec<PutEntry> = batch.iter().map(|sent| sent.entry.clone()).collect();
+    /// Sends the records; one outcome each, in order.
+    pub async fn put(&self, entries: &[PutEntry]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(entries.len());
         // Parts still to be sent, the first on top: outcomes come out in the entries' order. A record that stands alone
         // and is refused is sent once more: one odd answer must not cost its images, or halt its shard.
-        let mut parts = vec![(entries.as_slice(), false)];
+        let mut parts = vec![(entries, false)];
         while let Some((part, was_refused)) = parts.pop() {
             let Some(limit) = self.time_left() else {
                 outcomes.extend(part.iter().map(|_| Outcome::NotSent));
@@ -85,8 +88,10 @@ impl Putter {
         }
         let outcome = |result| match result {
             Ok(placement) => Outcome::Placed(placement),
-            Err(super::sink::EntryError { kind, code, message }) => {
-                Outcome::Failed(ApiError::new(API, kind, code, message))
+            Err(EntryError { kind, code, message }) => {
+                let is_full = code == SHARD_IS_FULL;
+                let error = ApiError::new(API, kind, code, message);
+                if is_full { Outcome::Throttled(error) } else { Outcome::Failed(error) }
             }
         };
         Ok(results.into_iter().map(outcome).collect())

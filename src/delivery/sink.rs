@@ -34,6 +34,15 @@ pub struct Placement {
     pub sequence_number: SequenceNumber,
 }
 
+/// An open shard of the target stream: it takes the keys whose MD5, read as a big-endian number, is in its range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetShard {
+    pub id: Arc<str>,
+    pub first_hash: u128,
+    /// The range holds it.
+    pub last_hash: u128,
+}
+
 /// Why Kinesis did not accept one entry of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryError {
@@ -63,6 +72,9 @@ pub trait KinesisSink: Send + Sync + 'static {
         entries: &[PutEntry],
         limit: Duration,
     ) -> Result<Vec<Result<Placement, EntryError>>, ApiError>;
+
+    /// All open shards of the stream. It must end within `limit`, however many requests it takes.
+    async fn list_shards(&self, limit: Duration) -> Result<Vec<TargetShard>, ApiError>;
 
     /// The stream's state and limits.
     async fn describe(&self) -> Result<SinkDescription, ApiError>;

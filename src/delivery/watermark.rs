@@ -4,7 +4,12 @@
 
 use std::collections::VecDeque;
 
+use super::memory::Reservation;
 use crate::stream::SequenceNumber;
+
+/// What a change's place costs from its entry until the checkpoint has passed it, its sequence number and the room that
+/// a growing queue has to spare included.
+pub const PLACE_BYTES: usize = 128;
 
 /// One shard's watermark. `enter` feeds it changes in stream order, `done` what became of them; `checkpoint` and
 /// `completed` tell how far it is.
@@ -15,6 +20,10 @@ pub struct Watermark {
     /// How many changes the done prefix has held so far; also the ticket of `open`'s front.
     completed: u64,
     checkpoint: Option<Checkpoint>,
+    /// The memory of all places.
+    memory: Option<Reservation>,
+    /// Places that the checkpoint has passed since their memory was last given back.
+    passed: usize,
 }
 
 #[derive(Debug)]
@@ -42,6 +51,24 @@ impl Watermark {
         self.completed + self.open.len() as u64 - 1
     }
 
+    /// Takes the memory of places that were entered; it is given back by [`Watermark::settle`], and when the shard is
+    /// forgotten.
+    pub fn keep(&mut self, memory: Reservation) {
+        match &mut self.memory {
+            Some(kept) => kept.absorb(memory),
+            None => self.memory = Some(memory),
+        }
+    }
+
+    /// Gives back the memory of the places that the checkpoint has passed. Not done with each change: a budget is shared
+    /// by threads, and giving back is what it costs most.
+    pub fn settle(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            memory.give_back(self.passed * PLACE_BYTES);
+        }
+        self.passed = 0;
+    }
+
     /// The change is acknowledged, filtered or excluded. A ticket that is done already is left alone. Returns whether
     /// the checkpoint moved.
     pub fn done(&mut self, ticket: Ticket) -> bool {
@@ -50,17 +77,15 @@ impl Watermark {
             return false;
         };
         slot.done = true;
-        let before = self.completed;
+        let mut last = None;
         while self.open.front().is_some_and(|front| front.done) {
-            if let Some(slot) = self.open.pop_front() {
-                self.checkpoint = Some(Checkpoint {
-                    sequence_number: slot.sequence_number,
-                    created_at_ms: slot.created_at_ms,
-                });
-                self.completed += 1;
-            }
+            last = self.open.pop_front();
+            self.completed += 1;
+            self.passed += 1;
         }
-        self.completed != before
+        let Some(Slot { sequence_number, created_at_ms, .. }) = last else { return false };
+        self.checkpoint = Some(Checkpoint { sequence_number, created_at_ms });
+        true
     }
 
     /// The last change of the done prefix; `None` while it is empty.
@@ -89,6 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::delivery::memory::Budget;
 
     fn number(n: u64) -> SequenceNumber {
         SequenceNumber::parse(&n.to_string()).expect("digits")
@@ -122,6 +148,24 @@ mod tests {
         assert!(!watermark.done(0));
         assert!(!watermark.done(7));
         assert_eq!((watermark.completed(), watermark.open()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_place_holds_its_memory_until_the_checkpoint_has_passed_it() {
+        let budget = Budget::new(3 * PLACE_BYTES);
+        let mut watermark = entered(3);
+        for _ in 0..3 {
+            watermark.keep(budget.reserve(PLACE_BYTES).await);
+        }
+        watermark.done(1);
+        watermark.settle();
+        assert_eq!(budget.used(), 3 * PLACE_BYTES, "the first is not done");
+        watermark.done(0);
+        watermark.settle();
+        watermark.settle();
+        assert_eq!(budget.used(), PLACE_BYTES);
+        drop(watermark);
+        assert_eq!(budget.used(), 0);
     }
 
     proptest! {

@@ -11,11 +11,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
-use super::inlet::{Command, Progress, Submission, WriterHandle};
-use super::lanes::{BatchLimits, Change, LaneId, Lanes, Sent, ShardSlot};
+use super::batch::{Batch, BatchLimits, Outlook, Sent};
+use super::inlet::{Command, More, Progress, Submission, WriterHandle};
+use super::lanes::{Change, LaneId, Lanes, ShardSlot};
+use super::memory::Reservation;
 use super::put::{Outcome, Putter};
-use super::sink::Placement;
-use super::watermark::Watermark;
+use super::sink::{Placement, PutEntry, TargetShard};
+use super::survey::Survey;
+use super::watermark::{PLACE_BYTES, Watermark};
 use crate::error::ApiError;
 use crate::machine::{BoxFuture, MonoTime, sleep_until};
 use crate::ops::metrics::PipelineMetrics;
@@ -26,6 +29,9 @@ pub const MAX_RECORDS: usize = 500;
 /// A call's bytes are kept well under Kinesis' 10 MiB: emulators still hold the older limit of 5 MiB, and two calls
 /// cost no more than one.
 pub const MAX_BYTES: usize = 4 << 20;
+
+/// A page that is known to wait is handed over within about so long.
+const MORE_WITHIN: Duration = Duration::from_millis(300);
 
 /// Past the session's deadline, how often to look whether a heartbeat has moved it.
 const DEADLINE_LOOK: Duration = Duration::from_millis(50);
@@ -40,13 +46,16 @@ struct Shard {
     halted: Option<Arc<str>>,
 }
 
-type Call = BoxFuture<(Vec<Sent>, Vec<Outcome>, f64)>;
+type Call = BoxFuture<(Batch, Vec<Outcome>, f64)>;
 
 /// The writer's state; [`Writer::run`] is its task.
 pub struct Writer {
     putter: Putter,
     lanes: Lanes,
     shards: BTreeMap<ShardSlot, Shard>,
+    /// Shards of which more is on its way, and until when that is worth waiting for.
+    expected: BTreeMap<ShardSlot, MonoTime>,
+    survey: Survey,
     limits: BatchLimits,
     max_in_flight: usize,
     shrink: Shrink,
@@ -70,6 +79,8 @@ impl Writer {
             putter,
             lanes: Lanes::new(),
             shards: BTreeMap::new(),
+            expected: BTreeMap::new(),
+            survey: Survey::new(Arc::clone(&pipeline)),
             limits,
             max_in_flight,
             shrink,
@@ -86,7 +97,9 @@ impl Writer {
         let mut calls: FuturesUnordered<Call> = FuturesUnordered::new();
         let machine = Arc::clone(&self.putter.machine);
         loop {
-            let wake = self.send_due(&mut calls);
+            let due = self.send_due(&mut calls);
+            self.tell_of_held();
+            let wake = [due, self.survey.begin(&self.putter)].into_iter().flatten().min();
             tokio::select! {
                 biased;
                 Some((batch, outcomes, seconds)) = calls.next(), if !calls.is_empty() => {
@@ -97,6 +110,7 @@ impl Writer {
                     Some(command) => self.obey(command),
                     None => return,
                 },
+                answer = self.survey.answer() => self.know_targets(answer),
                 () = sleep_until(&*machine, wake.unwrap_or_default()), if wake.is_some() => {}
             }
         }
@@ -106,18 +120,19 @@ impl Writer {
     fn send_due(&mut self, calls: &mut FuturesUnordered<Call>) -> Option<MonoTime> {
         while calls.len() < self.max_in_flight {
             let now = self.putter.machine.now();
+            let outlook = self.outlook(calls, now);
             if self.putter.time_left().is_none() {
                 // Nothing is sent until a heartbeat moves the deadline. All pipelines wait for the same one: were they
                 // told by it, tokio would wake them in an order drawn by chance.
-                return self.lanes.next_due(&self.limits).map(|_| now + DEADLINE_LOOK);
+                return self.lanes.next_due(&self.limits, outlook).map(|_| now + DEADLINE_LOOK);
             }
-            let Some(batch) = self.lanes.take_batch(now, &self.limits) else {
-                return self.lanes.next_due(&self.limits);
+            let Some(batch) = self.lanes.take_batch(now, &self.limits, outlook) else {
+                return self.lanes.next_due(&self.limits, outlook);
             };
-            debug_assert!(is_one_a_lane(&batch), "P2: no PutRecords call holds a lane twice");
+            debug_assert!(is_one_a_lane(&batch.sent), "P2: no PutRecords call holds a lane twice");
             let putter = self.putter.clone();
             calls.push(Box::pin(async move {
-                let outcomes = putter.put(&batch).await;
+                let outcomes = putter.put(&batch.entries).await;
                 let seconds = putter.machine.now().since(now).as_secs_f64();
                 (batch, outcomes, seconds)
             }));
@@ -126,13 +141,19 @@ impl Writer {
         None
     }
 
+    fn outlook(&mut self, calls: &FuturesUnordered<Call>, now: MonoTime) -> Outlook {
+        self.expected.retain(|_, until| *until > now);
+        let more_until = self.expected.values().max().copied();
+        Outlook { calls_under_way: !calls.is_empty(), more_until }
+    }
+
     fn obey(&mut self, command: Command) {
         match command {
             Command::Open(slot, progress) => {
                 self.forget_unheard();
                 self.shards.insert(slot, Shard { watermark: Watermark::default(), progress, halted: None });
             }
-            Command::Submit(slot, changes) => self.accept(slot, changes),
+            Command::Submit(slot, changes, more) => self.accept(slot, changes, more),
             Command::Close(slot, answer) => {
                 self.forget(slot);
                 if let Some(answer) = answer {
@@ -143,25 +164,66 @@ impl Writer {
         }
     }
 
-    fn accept(&mut self, slot: ShardSlot, changes: Vec<Submission>) {
+    fn accept(&mut self, slot: ShardSlot, changes: Vec<Submission>, more: More) {
         let now = self.putter.machine.now();
         let Some(shard) = self.shards.get_mut(&slot) else { return };
         for change in changes {
             match change {
-                Submission::Deliver { sequence_number, created_at_ms, entry, memory } => {
+                Submission::Deliver { sequence_number, created_at_ms, entry, mut memory } => {
                     let ticket = shard.watermark.enter(sequence_number, created_at_ms);
+                    shard.watermark.keep(memory.split(PLACE_BYTES));
                     if shard.halted.is_none() {
                         self.lanes.push(slot, Change { ticket, entry, created_at_ms, memory }, now);
                     }
                 }
-                Submission::Exclude { sequence_number, created_at_ms } => {
+                Submission::Exclude { sequence_number, created_at_ms, memory } => {
                     let ticket = shard.watermark.enter(sequence_number, created_at_ms);
+                    shard.watermark.keep(memory);
                     shard.watermark.done(ticket);
                     self.metrics.changes_filtered.inc();
                 }
             }
         }
+        match more {
+            More::Follows if shard.halted.is_none() => self.expected.insert(slot, now + MORE_WITHIN),
+            _ => self.expected.remove(&slot),
+        };
         shard.tell();
+    }
+
+    /// What the question for the target stream's shards came back with.
+    fn know_targets(&mut self, answer: Result<Vec<TargetShard>, ApiError>) {
+        let now = self.putter.machine.now();
+        let known = answer.map_err(|error| {
+            self.metrics.api_error(&error);
+            error.to_string()
+        });
+        match known.and_then(|shards| self.lanes.map(shards, now).map_err(|error| error.to_string())) {
+            Ok(()) => self.survey.succeeded(),
+            Err(error) => self.survey.failed(now, self.putter.machine.random(), &error),
+        }
+    }
+
+    /// Target shards that hold changes back are shown, and said when it lasts.
+    fn tell_of_held(&mut self) {
+        let (shards, bytes) = self.lanes.held();
+        self.metrics.paced_target_shards.set(i64::try_from(shards).unwrap_or(i64::MAX));
+        self.metrics.held_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        if shards == 0 {
+            return;
+        }
+        let now = self.putter.machine.now();
+        for held in self.lanes.lasting(now) {
+            tracing::warn!(
+                pipeline = &*self.pipeline,
+                kinesis_shard = &*held.shard_id,
+                changes = held.changes,
+                bytes = held.bytes,
+                seconds = now.since(held.since).as_secs(),
+                "a target shard takes less than there is for it and holds its changes back; the other shards go on until \
+                 the memory is full: split the shard, turn to on-demand mode, or choose another partition_key"
+            );
+        }
     }
 
     /// Shards whose `Close` found the channel full.
@@ -179,35 +241,50 @@ impl Writer {
 
     fn forget(&mut self, slot: ShardSlot) {
         self.shards.remove(&slot);
+        self.expected.remove(&slot);
         self.lanes.drop_shard(slot);
     }
 
     /// Feeds a call's outcomes back into lanes and watermarks.
-    fn settle(&mut self, batch: Vec<Sent>, outcomes: Vec<Outcome>) {
-        let mut moved = std::collections::BTreeSet::new();
+    fn settle(&mut self, batch: Batch, outcomes: Vec<Outcome>) {
+        let machine = Arc::clone(&self.putter.machine);
+        let (now, wall_ms) = (machine.now(), machine.wall_ms());
+        // The shards that moved, and the memory of what is done of each.
+        let mut moved: BTreeMap<ShardSlot, Option<Reservation>> = BTreeMap::new();
         let mut failed: BTreeMap<String, (u64, ApiError)> = BTreeMap::new();
         let mut placed = 0;
-        for (sent, outcome) in batch.into_iter().zip(outcomes) {
+        for ((sent, entry), outcome) in batch.sent.into_iter().zip(&batch.entries).zip(outcomes) {
             match outcome {
                 Outcome::Placed(placement) => {
                     placed += 1;
-                    self.placed(sent.lane, placement);
-                    moved.insert(sent.shard);
+                    let memory = self.placed(sent.lane, placement, now, wall_ms);
+                    let freed = moved.entry(sent.shard).or_default();
+                    match (freed.as_mut(), memory) {
+                        (Some(freed), Some(memory)) => freed.absorb(memory),
+                        (None, Some(memory)) => *freed = Some(memory),
+                        (_, None) => {}
+                    }
                 }
                 Outcome::Failed(error) => {
-                    self.lanes.failed(sent.lane, self.putter.machine.now(), self.putter.machine.random());
+                    self.lanes.failed(sent.lane, now, machine.random());
                     failed.entry(error.code.clone()).or_insert((0, error)).0 += 1;
                 }
-                Outcome::NotSent => self.lanes.unsent(sent.lane),
+                Outcome::Throttled(error) => {
+                    self.lanes.throttled(sent.lane, now, machine.random());
+                    failed.entry(error.code.clone()).or_insert((0, error)).0 += 1;
+                }
+                Outcome::NotSent => self.lanes.unsent(sent.lane, now),
                 Outcome::Refused(error) => {
-                    self.refused(&sent, &error);
-                    moved.insert(sent.shard);
+                    self.refused(sent, entry, &error);
+                    moved.entry(sent.shard).or_default();
                 }
             }
         }
+        self.metrics.records_put.inc_by(placed);
+        self.metrics.changes_delivered.inc_by(placed);
         self.say_failures(failed, placed);
-        for slot in moved {
-            if let Some(shard) = self.shards.get(&slot) {
+        for slot in moved.into_keys() {
+            if let Some(shard) = self.shards.get_mut(&slot) {
                 shard.tell();
                 if shard.progress.is_closed() {
                     self.forget(slot);
@@ -216,12 +293,20 @@ impl Writer {
         }
     }
 
-    fn placed(&mut self, lane: LaneId, placement: Placement) {
-        let Some(done) = self.lanes.acknowledged(lane, placement) else { return };
-        self.metrics.records_put.inc();
-        self.metrics.changes_delivered.inc();
-        let lag_ms = self.putter.machine.wall_ms().saturating_sub(done.created_at_ms);
+    /// Gives the memory that the change held.
+    fn placed(
+        &mut self,
+        lane: LaneId,
+        placement: Placement,
+        now: MonoTime,
+        wall_ms: u64,
+    ) -> Option<Reservation> {
+        let done = self.lanes.acknowledged(lane, placement, now)?;
+        let lag_ms = wall_ms.saturating_sub(done.created_at_ms);
         self.metrics.delivery_lag.observe(lag_ms as f64 / 1_000.0);
+        if done.strayed {
+            self.survey.wanted();
+        }
         if done.inverted {
             self.metrics.order_inversions.inc();
             tracing::error!(
@@ -232,25 +317,27 @@ impl Writer {
         if let Some(shard) = self.shards.get_mut(&done.shard) {
             shard.watermark.done(done.ticket);
         }
+        Some(done.memory)
     }
 
     /// A record that Kinesis will never take as it is: smaller, or its shard stops here (never the others).
-    fn refused(&mut self, sent: &Sent, error: &ApiError) {
-        if let Some(data) = (self.shrink)(&sent.entry.data) {
+    fn refused(&mut self, sent: Sent, entry: &PutEntry, error: &ApiError) {
+        if let Some(data) = (self.shrink)(&entry.data) {
             self.metrics.truncated.inc();
             tracing::warn!(
                 pipeline = &*self.pipeline,
-                bytes = sent.entry.size_bytes(),
+                bytes = entry.size_bytes(),
                 "Kinesis refused a record, sending it with an image less; raise the stream's MaxRecordSizeInKiB to keep it: {error}"
             );
-            self.lanes.replace_head(sent.lane, data);
+            self.lanes.replace_head(sent.lane, data, self.putter.machine.now());
             return;
         }
         let Some(shard) = self.shards.get_mut(&sent.shard) else { return };
-        let reason = format!("Kinesis refuses a record of {} bytes: {error}", sent.entry.size_bytes());
+        let reason = format!("Kinesis refuses a record of {} bytes: {error}", entry.size_bytes());
         shard.halted = Some(reason.into());
+        self.expected.remove(&sent.shard);
         // Its lanes go, but what is in flight may still move the checkpoint.
-        self.lanes.unsent(sent.lane);
+        self.lanes.unsent(sent.lane, self.putter.machine.now());
         self.lanes.halt_shard(sent.shard);
     }
 
@@ -275,7 +362,8 @@ impl Writer {
 }
 
 impl Shard {
-    fn tell(&self) {
+    fn tell(&mut self) {
+        self.watermark.settle();
         self.progress.send_replace(Progress {
             completed: self.watermark.completed(),
             checkpoint: self.watermark.checkpoint().cloned(),
@@ -285,7 +373,17 @@ impl Shard {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.metrics.paced_target_shards.set(0);
+        self.metrics.held_bytes.set(0);
+    }
+}
+
 fn is_one_a_lane(batch: &[Sent]) -> bool {
     let lanes: std::collections::BTreeSet<LaneId> = batch.iter().map(|sent| sent.lane).collect();
     lanes.len() == batch.len()
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,8 @@ struct Families {
     get_records_calls: ByPipeline,
     leases_owned: GaugeByPipeline,
     halted_shards: GaugeByPipeline,
+    paced_target_shards: GaugeByPipeline,
+    held_bytes: GaugeByPipeline,
     put_retries: Family<RetryLabels, Counter>,
     put_duration: HistogramByPipeline,
     delivery_lag: HistogramByPipeline,
@@ -79,6 +81,10 @@ pub struct PipelineMetrics {
     pub get_records_calls: Counter,
     pub leases_owned: Gauge,
     pub halted_shards: Gauge,
+    /// Kinesis shards that take less than there is for them.
+    pub paced_target_shards: Gauge,
+    /// Bytes of changes that wait for such shards.
+    pub held_bytes: Gauge,
     /// Seconds a PutRecords call took.
     pub put_duration: Histogram,
     /// Seconds from a change to its acknowledgement.
@@ -154,6 +160,18 @@ impl Families {
                 "Shards that stopped and need an operator",
                 Family::default(),
             ),
+            paced_target_shards: add(
+                r,
+                "paced_target_shards",
+                "Kinesis shards at their limit, whose changes wait for them",
+                Family::default(),
+            ),
+            held_bytes: add(
+                r,
+                "held_bytes",
+                "Bytes of changes that wait for Kinesis shards at their limit",
+                Family::default(),
+            ),
             put_retries: add(r, "put_retries", "Records sent again, by reason", Family::default()),
             put_duration: add(
                 r,
@@ -207,6 +225,8 @@ impl Metrics {
             get_records_calls: f.get_records_calls.get_or_create(&label).clone(),
             leases_owned: f.leases_owned.get_or_create(&label).clone(),
             halted_shards: f.halted_shards.get_or_create(&label).clone(),
+            paced_target_shards: f.paced_target_shards.get_or_create(&label).clone(),
+            held_bytes: f.held_bytes.get_or_create(&label).clone(),
             put_duration: f.put_duration.get_or_create(&label).clone(),
             delivery_lag: f.delivery_lag.get_or_create(&label).clone(),
             put_retries: f.put_retries.clone(),

@@ -60,6 +60,13 @@ pub struct PageFacts {
     pub next_iterator: Option<String>,
 }
 
+impl PageFacts {
+    /// Whether more is known to wait in the shard.
+    pub fn is_cut_off(&self) -> bool {
+        (self.records >= FULL_RECORDS || self.bytes >= FULL_BYTES) && self.next_iterator.is_some()
+    }
+}
+
 /// One shard's reader. `next` gives orders; `granted`, `called`, `read` and `failed` feed facts.
 #[derive(Debug)]
 pub struct Reader {
@@ -123,12 +130,13 @@ impl Reader {
     /// A page was read.
     pub fn read(&mut self, now: MonoTime, page: PageFacts) {
         self.retry.succeeded();
+        let is_cut_off = page.is_cut_off();
         if let Some(last) = page.last {
             self.position = IteratorPosition::After(last);
         }
         self.ended = page.next_iterator.is_none();
         self.iterator = page.next_iterator;
-        let pause = if page.records >= FULL_RECORDS || page.bytes >= FULL_BYTES {
+        let pause = if is_cut_off {
             self.idle = self.pace.min;
             Duration::ZERO
         } else if page.records > 0 {
@@ -138,7 +146,8 @@ impl Reader {
             self.idle = (self.idle * 2).min(self.pace.max);
             self.idle
         };
-        self.not_before = now + pause;
+        // From the call's beginning: what it took is part of the period.
+        self.not_before = self.calls.back().copied().unwrap_or(now) + pause;
     }
 
     /// A call failed. After anything but an expired iterator the next attempt waits.
@@ -246,6 +255,18 @@ mod tests {
             reader.read(at(now), page(0, None, Some("i4")));
             assert_eq!(reader.next(at(now)), Next::Wait(at(now + wait)));
         }
+    }
+
+    /// What a call takes is part of the period, not added to it.
+    #[test]
+    fn the_pause_counts_from_the_calls_beginning() {
+        let mut reader = reading();
+        reader.called(at(1_000));
+        reader.read(at(1_120), page(1, Some(6), Some("i2")));
+        assert_eq!(reader.next(at(1_120)), Next::Wait(at(1_200)));
+        reader.called(at(1_200));
+        reader.read(at(1_700), page(1, Some(7), Some("i3")));
+        assert_eq!(reader.next(at(1_700)), Next::GetRecords("i3".into()));
     }
 
     #[test]

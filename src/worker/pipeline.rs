@@ -124,9 +124,10 @@ impl Pipeline {
         }
     }
 
-    /// A shard's part of the pipeline's memory: one with a key that cannot be delivered leaves room for the others.
+    /// A shard's part of the pipeline's memory: one with a key that cannot be delivered leaves room for the others. Half,
+    /// not less: a stream of one shard must be able to wait for a target shard that is behind.
     pub fn shard_budget(&self) -> Budget {
-        self.budget.part((self.budget.limit() / 4).max(2 * PAGE_BYTES))
+        self.budget.part((self.budget.limit() / 2).max(2 * PAGE_BYTES))
     }
 
     /// The pipeline's stream row says that its first listing was stored.

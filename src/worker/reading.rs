@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use super::pipeline::{PAGE_BYTES, Pipeline, READ_TIMEOUT, Shared};
-use crate::delivery::inlet::{Feeder, Submission};
+use crate::delivery::inlet::{Feeder, More, Submission};
 use crate::delivery::memory::{Budget, Reservation};
 use crate::delivery::sink::PutEntry;
+use crate::delivery::watermark::PLACE_BYTES;
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::order::Replay;
 use crate::lease::row::Gap;
@@ -26,11 +27,8 @@ use crate::stream::reader::{Next, PageFacts, Reader};
 use crate::stream::retention::Unread;
 use crate::stream::source::{IteratorPosition, ShardId};
 
-/// What a buffered change costs besides its payload and key.
+/// What a buffered change costs besides its payload and key, its place in the watermark included.
 const CHANGE_OVERHEAD_BYTES: usize = 256;
-/// Changes of one shard that may stand behind the first one not acknowledged. Those that are done hold no payload any
-/// more, but each still holds its place.
-const MAX_OPEN_CHANGES: u64 = 20_000;
 
 /// In place of a moment: the shard waits for something that may take any time (memory, Kinesis, a turn at the listings,
 /// an operator), and is not stuck.
@@ -188,7 +186,6 @@ impl Reading {
     async fn get_records(&mut self, iterator: &str) -> Option<Event> {
         const API: &str = "GetRecords";
         self.rests();
-        self.feeder.fewer_than(MAX_OPEN_CHANGES).await;
         let reservation = self.budget.reserve(PAGE_BYTES).await;
         let machine = Arc::clone(&self.shared.machine);
         let answer = {
@@ -234,7 +231,8 @@ impl Reading {
             last: page.records.last().map(|record| record.sequence_number.clone()),
             next_iterator: page.next_iterator.map(std::borrow::Cow::into_owned),
         };
-        self.feeder.submit(changes).await;
+        let more = if facts.is_cut_off() && refused.is_none() { More::Follows } else { More::Unknown };
+        self.feeder.submit(changes, more).await;
         if facts.last.is_some() {
             self.last_read.clone_from(&facts.last);
             self.unread = None;
@@ -272,7 +270,8 @@ impl Reading {
                 (None, None) => false,
             };
             if is_before {
-                changes.push(Submission::Exclude { sequence_number, created_at_ms });
+                let memory = reservation.split(PLACE_BYTES);
+                changes.push(Submission::Exclude { sequence_number, created_at_ms, memory });
                 continue;
             }
             (self.latest_first, self.latest_from_ms) = (None, None);

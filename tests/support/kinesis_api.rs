@@ -37,7 +37,8 @@ pub fn describe_stream_summary(world: &mut World, input: &Value) -> ApiResult {
 }
 
 pub fn list_shards(world: &mut World, input: &Value) -> ApiResult {
-    let input = Input::new(input, &["StreamName", "StreamARN", "NextToken", "MaxResults"])?;
+    // The filter is not heeded, as emulators do.
+    let input = Input::new(input, &["StreamName", "StreamARN", "NextToken", "MaxResults", "ShardFilter"])?;
     let limit = input.count("MaxResults")?.unwrap_or(1_000);
     let (stream, first) = match input.text("NextToken")? {
         None => (find(world, &input)?, 0),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
+use crate::delivery::batch::BatchLimits;
 use crate::delivery::inlet::WriterHandle;
-use crate::delivery::lanes::BatchLimits;
 use crate::delivery::put::Putter;
 use crate::delivery::writer::{MAX_BYTES, MAX_RECORDS, Writer};
 use crate::lease::order::Rewind;

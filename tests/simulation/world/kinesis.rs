@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ddb_kinesis_bridge::delivery::sink::{EntryError, KinesisSink, Placement, PutEntry, SinkDescription};
+use ddb_kinesis_bridge::delivery::sink::{
+    EntryError, KinesisSink, Placement, PutEntry, SinkDescription, TargetShard,
+};
 use ddb_kinesis_bridge::error::{ApiError, ErrorKind};
 use ddb_kinesis_bridge::stream::SequenceNumber;
 use md5::{Digest, Md5};
@@ -67,7 +69,20 @@ impl Sink {
         // The shards' hash key ranges are all of one size.
         let high = hash.iter().take(4).fold(0, |high, byte| high << 8 | u64::from(*byte));
         let index = (high * self.shards) >> 32;
+        self.id(index)
+    }
+
+    fn id(&self, index: u64) -> Arc<str> {
         format!("shardId-{:012}", self.generation * 100 + index).into()
+    }
+
+    /// Its shards with their hash key ranges.
+    fn listed(&self) -> Vec<TargetShard> {
+        let first = |index: u64| u128::from((index << 32).div_ceil(self.shards)) << 96;
+        let last = |index: u64| if index + 1 == self.shards { u128::MAX } else { first(index + 1) - 1 };
+        (0..self.shards)
+            .map(|index| TargetShard { id: self.id(index), first_hash: first(index), last_hash: last(index) })
+            .collect()
     }
 
     /// Whether the shard takes one more record in this second.
@@ -218,6 +233,16 @@ impl KinesisSink for SimSink {
         let results = call.await?;
         self.tell(|_| acknowledged(lanes, &results));
         Ok(results)
+    }
+
+    async fn list_shards(&self, _limit: Duration) -> Result<Vec<TargetShard>, ApiError> {
+        let sink = self.sink;
+        let call = self.link.call("ListShards", String::new(), move |state, _| {
+            let listed = state.sinks[sink].listed();
+            let outcome = format!("{} shards", listed.len());
+            Ok((listed, outcome))
+        });
+        call.await
     }
 
     async fn describe(&self) -> Result<SinkDescription, ApiError> {

@@ -1,0 +1,41 @@
+//! What one PutRecords call holds, and what decides when it goes.
+
+use std::time::Duration;
+
+use super::lanes::{LaneId, ShardSlot};
+use super::sink::PutEntry;
+use crate::machine::MonoTime;
+
+/// What one PutRecords call may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    pub max_records: usize,
+    /// Data and partition keys together. A single larger record travels alone.
+    pub max_bytes: usize,
+    /// How long a record that may be sent waits for others to fill its batch, while a call is under way.
+    pub linger: Duration,
+}
+
+/// What else bears on when a batch goes that is not full.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outlook {
+    /// Some call is under way: with none, nothing is won by waiting.
+    pub calls_under_way: bool,
+    /// Until when more changes are on their way to the lanes.
+    pub more_until: Option<MonoTime>,
+}
+
+/// What one PutRecords call sends.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Whose heads they are, in the entries' order.
+    pub sent: Vec<Sent>,
+    pub entries: Vec<PutEntry>,
+}
+
+/// A batch's member.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    pub lane: LaneId,
+    pub shard: ShardSlot,
+}
