@@ -10,7 +10,7 @@
 //!   DynamoDB stream ──► worker::reading ──► │    │
 //!     stream::source      stream::page      ▼    │
 //!                         record::envelope  delivery::writer ──► Kinesis data stream
-//!                                             lanes, put, watermark   delivery::sink
+//!                                    lanes, targets, put, watermark   delivery::sink
 //! ```
 //!
 //! # The promises
@@ -31,7 +31,8 @@
 //! 1. [`stream::reader`] decides when to ask; `worker::reading` asks: GetRecords returns a page as raw bytes.
 //! 2. [`stream::page`] finds each record's parts in those bytes; images stay unparsed slices.
 //! 3. [`record::envelope`] writes partition key and payload in one pass.
-//! 4. [`delivery::lanes`]: the change joins its key's lane; the heads of idle lanes form batches.
+//! 4. [`delivery::lanes`]: the change joins its key's lane; the heads of idle lanes form batches. A head whose target
+//!    shard has no room waits for that shard's pace (`delivery::targets`); the other shards go on.
 //! 5. [`delivery::writer`] and [`delivery::put`]: PutRecords, shared by all shards of a pipeline; failed entries are
 //!    sent again, and nothing else of their lane moves meanwhile.
 //! 6. [`delivery::watermark`]: acknowledgements come in any order; the contiguous prefix is the checkpoint.
@@ -44,7 +45,7 @@
 //! The only way back is an operator's [`rewind`]: [`lease::rewind`] says which rows it changes, and in which order.
 //!
 //! # Decisions and effects
-//! Pure, with time and randomness handed in: `stream::{page, reader, lineage, retention}`, `record`, `delivery::{lanes, watermark}`,
+//! Pure, with time and randomness handed in: `stream::{page, reader, lineage, retention}`, `record`, `delivery::{lanes, targets, pace, watermark}`,
 //! `lease::{row, liveness, awaited, balance, plan, rewind}`, `retry`, `ops::repeats`. A thin shell runs them (`worker`, `delivery::writer`,
 //! `lease::session`) over four ports: [`stream::source::StreamSource`], [`delivery::sink::KinesisSink`],
 //! [`lease::table::LeaseTable`] and [`machine::Machine`]. The worker takes clock, tasks and randomness from the last

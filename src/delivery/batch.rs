@@ -6,6 +6,10 @@ use super::lanes::{LaneId, ShardSlot};
 use super::sink::PutEntry;
 use crate::machine::MonoTime;
 
+/// A page that is known to wait in the stream comes within about so long: GetRecords is asked five times a second at the
+/// most. Nothing waits longer for it, as reading may have stopped.
+pub const MORE_WITHIN: Duration = Duration::from_millis(300);
+
 /// What one PutRecords call may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {

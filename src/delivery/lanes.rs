@@ -18,7 +18,7 @@ use md5::{Digest, Md5};
 use self::empties::Empties;
 pub use self::lane::Change;
 use self::lane::{Lane, Queued, State};
-use super::batch::{Batch, BatchLimits, Outlook, Sent};
+use super::batch::{Batch, BatchLimits, MORE_WITHIN, Outlook, Sent};
 use super::memory::Reservation;
 use super::sink::{Placement, TargetShard};
 use super::slab::{Key, Slab};
@@ -73,8 +73,6 @@ pub struct Lanes {
 
 /// How many empty lanes are remembered for comparing placements.
 const EMPTY_LANES_KEPT: usize = 16_384;
-/// How long a head may wait for changes that are on their way: about as long as a page takes to come.
-const MORE_WITHIN: Duration = Duration::from_millis(300);
 
 impl Lanes {
     pub fn new() -> Self {

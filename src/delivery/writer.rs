@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
-use super::batch::{Batch, BatchLimits, Outlook, Sent};
+use super::batch::{Batch, BatchLimits, MORE_WITHIN, Outlook, Sent};
 use super::inlet::{Command, More, Progress, Submission, WriterHandle};
 use super::lanes::{Change, LaneId, Lanes, ShardSlot};
 use super::memory::Reservation;
@@ -29,9 +29,6 @@ pub const MAX_RECORDS: usize = 500;
 /// A call's bytes are kept well under Kinesis' 10 MiB: emulators still hold the older limit of 5 MiB, and two calls
 /// cost no more than one.
 pub const MAX_BYTES: usize = 4 << 20;
-
-/// A page that is known to wait is handed over within about so long.
-const MORE_WITHIN: Duration = Duration::from_millis(300);
 
 /// Past the session's deadline, how often to look whether a heartbeat has moved it.
 const DEADLINE_LOOK: Duration = Duration::from_millis(50);
@@ -106,11 +103,11 @@ impl Writer {
                     self.metrics.put_duration.observe(seconds);
                     self.settle(batch, outcomes);
                 }
+                answer = self.survey.answer() => self.know_targets(answer),
                 command = self.commands.recv() => match command {
                     Some(command) => self.obey(command),
                     None => return,
                 },
-                answer = self.survey.answer() => self.know_targets(answer),
                 () = sleep_until(&*machine, wake.unwrap_or_default()), if wake.is_some() => {}
             }
         }

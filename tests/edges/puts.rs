@@ -78,6 +78,48 @@ async fn a_throttled_key_holds_up_no_other() {
     stage.judge().assert_exactly_once();
 }
 
+/// Whether an item's key is of the stream's first shard.
+fn is_of_first_shard(world: &World, key: &str) -> bool {
+    let stream = world.kinesis_stream(SINK);
+    stream.shard_for(key, None).is_some_and(|shard| shard.id == stream.shards[0].id)
+}
+
+/// A target shard at its limit holds up its own keys and no others, whether the bridge may ask for the stream's shards or
+/// not; and when the shard is split, its halves are learnt of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_target_shard_holds_up_no_other() {
+    for may_list in [true, false] {
+        let stage = Stage::with_shards(1);
+        stage.fake.world().kinesis_stream_mut(SINK).shards[0].is_full = true;
+        if !may_list {
+            let denied = Fault::reject(400, "AccessDeniedException");
+            stage.fake.world().faults.always("ListShards", |_| true, denied);
+        }
+        stage.write(600, 60);
+        let others = {
+            let world = stage.fake.world();
+            (0..60).filter(|n| !is_of_first_shard(&world, &format!("item-{n}"))).count() * 10
+        };
+        assert!(others > 0 && others < 600);
+        let bridge = stage.start(stage.plain()).await;
+        stage
+            .fake
+            .wait_until("the other shard's keys", |world| world.kinesis_stream(SINK).stored.len() == others)
+            .await;
+        {
+            let mut world = stage.fake.world();
+            let stream = world.kinesis_stream_mut(SINK);
+            let full = stream.shards[0].id.clone();
+            stream.split(&full);
+        }
+        stage.all_arrive().await;
+        bridge.stop().await;
+        stage.judge().assert_exactly_once();
+        assert_one_a_lane(&stage.fake.world());
+        assert!(stage.fake.world().log.of("ListShards").count() > 0);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whole_calls_that_fail_before_their_effect() {
     let stage = Stage::with_shards(1);

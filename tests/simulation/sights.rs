@@ -18,7 +18,11 @@ pub enum Sight {
     Held,
     EntryFailed,
     KinesisShardFull,
+    /// A shard took its limit from a worker that knows which keys are that shard's.
+    KnownShardFull,
     KinesisResharded,
+    /// A worker learnt of the shards after they had changed.
+    ShardsKnownAnew,
     /// Kinesis broke the assumption of P2.
     Inverted,
     IteratorExpired,
@@ -66,7 +70,7 @@ pub enum Sight {
 }
 
 /// All of them.
-pub const ALL: [Sight; 36] = [
+pub const ALL: [Sight; 38] = [
     Sight::Rejected,
     Sight::Throttled,
     Sight::AnswerLost,
@@ -74,7 +78,9 @@ pub const ALL: [Sight; 36] = [
     Sight::Held,
     Sight::EntryFailed,
     Sight::KinesisShardFull,
+    Sight::KnownShardFull,
     Sight::KinesisResharded,
+    Sight::ShardsKnownAnew,
     Sight::Inverted,
     Sight::IteratorExpired,
     Sight::Trimmed,
@@ -130,6 +136,8 @@ struct Lookout {
     all_away_since_ms: u64,
     children: BTreeMap<Shard, u32>,
     labels: BTreeMap<String, BTreeSet<String>>,
+    /// Who knows the shards of a Kinesis stream, and whether some have changed since.
+    knows_shards: BTreeMap<Who, bool>,
     /// Who has just taken a lease.
     took: Option<Who>,
 }
@@ -220,11 +228,8 @@ impl Lookout {
         self.see(Sight::RequestOutlivesSender, self.asleep.contains_key(who));
         if api == "PutRecords" {
             self.see(Sight::EntryFailed, outcome.contains(" failed") && !outcome.starts_with("0 failed"));
-            self.see(
-                Sight::KinesisShardFull,
-                outcome.contains(" at the limit") && !outcome.contains(", 0 at"),
-            );
         }
+        self.kinesis_shards(who, api, outcome);
         let mine = |shard: &Shard| {
             let owner = self.owners.get(shard);
             let is_named = shard.split_once('#').is_some_and(|(_, id)| what.ends_with(id));
@@ -233,6 +238,16 @@ impl Lookout {
         let is_refused = api == "UpdateItem" && outcome == "ConditionalCheckFailedException";
         let overtaken = is_refused && what.contains("shard#") && self.owners.keys().any(mine);
         self.see(Sight::OwnWriteOvertaken, overtaken);
+    }
+
+    fn kinesis_shards(&mut self, who: &Who, api: &str, outcome: &str) {
+        if api == "ListShards" && outcome.ends_with(" shards") {
+            let have_changed = self.knows_shards.insert(who.clone(), false) == Some(true);
+            self.see(Sight::ShardsKnownAnew, have_changed);
+        }
+        let is_full = api == "PutRecords" && outcome.contains(" at the limit") && !outcome.contains(", 0 at");
+        self.see(Sight::KinesisShardFull, is_full);
+        self.see(Sight::KnownShardFull, is_full && self.knows_shards.contains_key(who));
     }
 
     fn started(&mut self, entry: &Entry, how: &str) {
@@ -289,7 +304,10 @@ impl Lookout {
         self.see(Sight::CutFromSource, note.starts_with("cut off from Source"));
         self.see(Sight::CutFromSink, note.starts_with("cut off from Sink"));
         self.see(Sight::CutFromLeases, note.starts_with("cut off from Leases"));
-        self.see(Sight::KinesisResharded, note.contains("is resharded into"));
+        if note.contains("is resharded into") {
+            self.see(Sight::KinesisResharded, true);
+            self.knows_shards.values_mut().for_each(|have_changed| *have_changed = true);
+        }
     }
 
     fn opened(&mut self, shard: &Shard, parent: Option<&Shard>) {

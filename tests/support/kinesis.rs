@@ -34,6 +34,8 @@ pub struct KinesisShard {
     pub hashes: RangeInclusive<u128>,
     pub starting: u128,
     pub ending: Option<u128>,
+    /// Has taken its limit: it rejects each record until it is changed.
+    pub is_full: bool,
 }
 
 /// One record as Kinesis holds it. Its index in [`KinesisStream::stored`] is its arrival number.
@@ -87,7 +89,14 @@ impl KinesisStream {
             let starting = self.draw();
             ids.push(id.clone());
             let parent = parent.map(str::to_owned);
-            self.shards.push(KinesisShard { id, parent, hashes: start..=end, starting, ending: None });
+            self.shards.push(KinesisShard {
+                id,
+                parent,
+                hashes: start..=end,
+                starting,
+                ending: None,
+                is_full: false,
+            });
         }
         ids
     }

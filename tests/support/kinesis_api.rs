@@ -110,6 +110,11 @@ pub fn put_records(
                 let message = "scripted failure of this entry";
                 answers.push(json!({"ErrorCode": fail.code, "ErrorMessage": message}));
             }
+            None if entry.finds_full(stream) => {
+                failed += 1;
+                let code = "ProvisionedThroughputExceededException";
+                answers.push(json!({"ErrorCode": code, "ErrorMessage": "Rate exceeded for shard"}));
+            }
             None => answers.push(entry.store(stream, request)?),
         }
     }
@@ -173,6 +178,11 @@ impl Entry {
     /// What counts against the limits.
     fn size_bytes(&self) -> usize {
         self.data.len() + self.partition_key.len()
+    }
+
+    fn finds_full(&self, stream: &KinesisStream) -> bool {
+        let shard = stream.shard_for(&self.partition_key, self.explicit_hash_key);
+        shard.is_some_and(|shard| shard.is_full)
     }
 
     fn store(self, stream: &mut KinesisStream, request: usize) -> ApiResult {
