@@ -8,6 +8,7 @@ use ddb_kinesis_bridge::aws::KinesisStream;
 use ddb_kinesis_bridge::config::StreamName;
 use ddb_kinesis_bridge::delivery::sink::{KinesisSink, PutEntry};
 use ddb_kinesis_bridge::error::ErrorKind;
+use md5::{Digest, Md5};
 
 use crate::emulators;
 
@@ -48,6 +49,36 @@ async fn what_is_put_can_be_read() {
     assert_eq!(read, [("a", &b"one"[..]), ("b", &[0, 159, 146, 150]), ("c", b"three")]);
 }
 
+/// Closed shards are left out, and each record is put where the listing says.
+#[tokio::test]
+async fn open_shards_and_the_keys_they_take() {
+    let client = emulators::kinesis_client(&emulators::kinesis().await);
+    emulators::create_stream(&client, "cdc").await;
+    let sink = KinesisStream::new(client.clone(), StreamName::parse("cdc").expect("a name"));
+    let one = sink.list_shards(LIMIT).await.expect("a listing");
+    assert_eq!(
+        one.iter().map(|shard| (shard.first_hash, shard.last_hash)).collect::<Vec<_>>(),
+        [(0, u128::MAX)]
+    );
+    let split = client.split_shard().stream_name("cdc").shard_to_split(&*one[0].id);
+    split.new_starting_hash_key((1u128 << 127).to_string()).send().await.expect("it is split");
+    let halves = loop {
+        let listed = sink.list_shards(LIMIT).await.expect("a listing");
+        if listed.len() == 2 {
+            break listed;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(halves.iter().all(|half| half.id != one[0].id), "{halves:?}");
+    let entries: Vec<_> = (0..20).map(|n| entry(&format!("item-{n}"), b"x")).collect();
+    let results = sink.put_records(&entries, LIMIT).await.expect("an answer");
+    for (entry, result) in entries.iter().zip(results) {
+        let hash = u128::from_be_bytes(Md5::digest(entry.partition_key.as_bytes()).into());
+        let taker = halves.iter().find(|half| (half.first_hash..=half.last_hash).contains(&hash));
+        assert_eq!(taker.map(|half| &half.id), Some(&result.expect("accepted").shard_id));
+    }
+}
+
 #[tokio::test]
 async fn a_throttled_entry_fails_alone() {
     let client = emulators::kinesis_client(&emulators::kinesis().await);
@@ -75,6 +106,8 @@ async fn a_stream_that_is_not_there() {
     assert_eq!((error.api, error.kind), ("PutRecords", ErrorKind::NotFound), "{error}");
     let error = sink.describe().await.expect_err("no such stream");
     assert_eq!((error.api, error.kind), ("DescribeStreamSummary", ErrorKind::NotFound), "{error}");
+    let error = sink.list_shards(LIMIT).await.expect_err("no such stream");
+    assert_eq!((error.api, error.kind), ("ListShards", ErrorKind::NotFound), "{error}");
 }
 
 #[tokio::test]

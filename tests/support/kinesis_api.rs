@@ -39,7 +39,12 @@ pub fn describe_stream_summary(world: &mut World, input: &Value) -> ApiResult {
 pub fn list_shards(world: &mut World, input: &Value) -> ApiResult {
     // The filter is not heeded, as emulators do.
     let input = Input::new(input, &["StreamName", "StreamARN", "NextToken", "MaxResults", "ShardFilter"])?;
-    let limit = input.count("MaxResults")?.unwrap_or(1_000);
+    let limit = input.count("MaxResults")?.unwrap_or(world.quirks.list_shards_page);
+    let is_named = input.text("StreamName")?.or(input.text("StreamARN")?).is_some();
+    if is_named && input.text("NextToken")?.is_some() {
+        let message = "NextToken and a stream must not both be given";
+        return Err(ApiError::new(400, "InvalidArgumentException", message));
+    }
     let (stream, first) = match input.text("NextToken")? {
         None => (find(world, &input)?, 0),
         Some(token) => {

@@ -30,6 +30,8 @@ pub struct Quirks {
     /// Streams a ListStreams page.
     pub list_streams_page: usize,
     pub list_streams_reversed: bool,
+    /// Shards a ListShards page.
+    pub list_shards_page: usize,
     /// DescribeStream lists every shard whatever filter was asked for.
     pub ignore_shard_filter: bool,
     /// An ended shard goes on to answer an iterator, a string that ends in `|None`.
@@ -80,6 +82,7 @@ impl World {
                 describe_page: 100,
                 list_streams_page: 100,
                 list_streams_reversed: false,
+                list_shards_page: 1_000,
                 ignore_shard_filter: false,
                 end_as_none_iterator: false,
                 end_on_empty_page: false,
