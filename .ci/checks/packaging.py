@@ -4,6 +4,7 @@ context holds all that cargo looks for.
 Needs PyYAML and cargo; run it in the repository's root.
 """
 
+import json
 import pathlib
 import re
 import shutil
@@ -79,9 +80,12 @@ def context():
             path = pathlib.Path(name)
             (shutil.copytree if path.is_dir() else shutil.copy)(path, pathlib.Path(directory) / name)
         command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version=1"]
-        asked = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-        if asked.returncode:
-            problems.append(f".dockerignore leaves out what the build needs: {asked.stderr.strip()}")
+        asked = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True)
+        targets = json.loads(asked.stdout)["packages"][0]["targets"]
+        there = {kind for target in targets if pathlib.Path(target["src_path"]).exists() for kind in target["kind"]}
+        missing = [name for name in ("lib", "bin") if name not in there]
+        missing += [name for name in ("Cargo.lock",) if not pathlib.Path(directory, name).exists()]
+        problems.extend(f".dockerignore leaves out what the build needs: {name}" for name in missing)
         for source in pathlib.Path(directory).rglob("*.rs"):
             for included in re.findall(r'include_(?:str|bytes)!\("([^"]+)"\)', source.read_text()):
                 if not (source.parent / included).exists():
