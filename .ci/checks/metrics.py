@@ -39,7 +39,7 @@ def dashboard():
     """The dashboard's expressions, Grafana's variables filled in."""
     board = json.loads(pathlib.Path("deploy/grafana/dashboard.json").read_text())
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
-    for name, variable in variables.items():
+    for variable in variables.values():
         used(json.dumps(variable.get("query", "")))
     ids, taken, expressions = set(), {}, []
     for panel in board["panels"]:
@@ -59,7 +59,9 @@ def dashboard():
         for target in panel["targets"]:
             unknown = set(re.findall(r"\$\{?([a-z_]+)", target["expr"])) - variables.keys() - {"__rate_interval"}
             problems.extend(f"dashboard: no variable ${name}: {target['expr']}" for name in sorted(unknown))
-            expressions.append(target["expr"].replace("$__rate_interval", "5m").replace("$pipeline", ".*").replace("$instance", ".*"))
+            expressions.append(
+                target["expr"].replace("$__rate_interval", "5m").replace("$pipeline", ".*").replace("$instance", ".*")
+            )
     shown = {family(name) for expression in expressions for name in used(expression)}
     missing = {family(name) for name in NAMES} - shown
     problems.extend(f"dashboard: no panel shows `{name}`" for name in sorted(missing))
@@ -75,12 +77,20 @@ def alerts():
     for page in ("README.md", "deploy/runbook.md"):
         file = pathlib.Path(page)
         lines = file.read_text().splitlines() if file.exists() else []
-        headings |= {re.sub(r"[^a-z0-9 -]", "", line.lstrip("#").strip().lower()).replace(" ", "-") for line in lines if line.startswith("#")}
+        headings |= {
+            re.sub(r"[^a-z0-9 -]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
+            for line in lines
+            if line.startswith("#")
+        }
     rules = [rule for group in groups for rule in group["rules"]]
     for rule in rules:
         name, annotations = rule["alert"], rule["annotations"]
         used(rule["expr"])
-        if rule["labels"]["severity"] not in ("warning", "critical") or not annotations["summary"] or not annotations["description"]:
+        if (
+            rule["labels"]["severity"] not in ("warning", "critical")
+            or not annotations["summary"]
+            or not annotations["description"]
+        ):
             problems.append(f"{name}: severity, summary or description")
         if annotations["runbook_url"].partition("#")[2] not in headings:
             problems.append(f"{name}: the runbook has no heading for {annotations['runbook_url']}")
@@ -95,7 +105,10 @@ def registered():
     source = "\n".join(file.read_text() for file in sorted(pathlib.Path("src/ops").rglob("*.rs")))
     found = set(re.findall(r'\(\s*(?:[a-z_.]+,\s*)?"([a-z_]+)",\s*"[A-Z]', source))
     contract = {*COUNTERS, *HISTOGRAMS, *(name.removesuffix("_info") for name in GAUGES)}
-    problems.extend(f"`{name}` is registered in src/ops, and neither the contract nor a panel has it" for name in sorted(found - contract))
+    problems.extend(
+        f"`{name}` is registered in src/ops, and neither the contract nor a panel has it"
+        for name in sorted(found - contract)
+    )
     problems.extend(f"`{name}` is promised, and src/ops registers no such metric" for name in sorted(contract - found))
     return found
 
@@ -106,4 +119,6 @@ if problems:
 # JSON is YAML.
 records = [{"record": f"panel:{n}", "expr": expression} for n, expression in enumerate(expressions)]
 pathlib.Path(sys.argv[1]).write_text(json.dumps({"groups": [{"name": "dashboard", "rules": records}]}))
-print(f"{len(found)} metrics, each with a panel; {len(expressions)} expressions; {len(rules)} alerts, each with tests and a runbook heading")
+print(
+    f"{len(found)} metrics, each with a panel; {len(expressions)} expressions; {len(rules)} alerts, each with tests and a runbook heading"
+)

@@ -34,7 +34,11 @@ def stops():
         "deploy/docker/Dockerfile": r"should give it (\d+) s: shutdown_timeout is",
     }
     seconds = {path: number(path, pattern) for path, pattern in given.items()}
-    problems.extend(f"{path}: {after} s to stop, and the drain may take {drain} s; 5 s more, please" for path, after in seconds.items() if after != drain + 5)
+    problems.extend(
+        f"{path}: {after} s to stop, and the drain may take {drain} s; 5 s more, please"
+        for path, after in seconds.items()
+        if after != drain + 5
+    )
     ecs = number("deploy/ecs/service.yaml", r'shutdown_timeout = "(\d+)s"')
     if ecs != drain:
         problems.append(f"deploy/ecs/service.yaml: shutdown_timeout is {ecs} s, by default {drain} s")
@@ -89,7 +93,9 @@ def context():
         for source in pathlib.Path(directory).rglob("*.rs"):
             for included in re.findall(r'include_(?:str|bytes)!\("([^"]+)"\)', source.read_text()):
                 if not (source.parent / included).exists():
-                    problems.append(f".dockerignore leaves out {included}, which {source.relative_to(directory)} includes")
+                    problems.append(
+                        f".dockerignore leaves out {included}, which {source.relative_to(directory)} includes"
+                    )
     copied = re.findall(r"^COPY --from=build /src/(.+) \S+$", text("deploy/docker/Dockerfile"), re.MULTILINE)
     missing = [name for names in copied for name in names.replace("/src/", "").split() if name not in kept]
     problems.extend(f".dockerignore leaves out {name}, which the image has" for name in missing)

@@ -80,7 +80,10 @@ def main():
             sys.exit(f"deploy/ecs/service.yaml: statement {statement['Sid']} is for every resource")
     # The SDK's calls know nothing of the key that Kinesis encrypts with.
     allowed.discard("kms:GenerateDataKey")
-    problems = [f"{action} is called in {', '.join(sorted(needed[action]))} and not allowed" for action in sorted(needed.keys() - allowed)]
+    problems = [
+        f"{action} is called in {', '.join(sorted(needed[action]))} and not allowed"
+        for action in sorted(needed.keys() - allowed)
+    ]
     problems += [f"{action} is allowed and no call in src/aws needs it" for action in sorted(allowed - needed.keys())]
     if problems:
         sys.exit("deploy/ecs/service.yaml, TaskRole:\n  " + "\n  ".join(problems))
