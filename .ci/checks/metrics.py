@@ -17,7 +17,7 @@ PREFIX = "ddb_kinesis_bridge_"
 COUNTERS = """changes_read changes_delivered changes_filtered records_put put_retries lease_losses checkpoints gaps truncated
     order_inversions get_records_calls api_errors""".split()
 GAUGES = """shard_lag_seconds oldest_unacknowledged_seconds seconds_until_trim leases_owned halted_shards
-    buffered_bytes build_info""".split()
+    paced_target_shards held_bytes buffered_bytes build_info""".split()
 HISTOGRAMS = ["put_duration_seconds", "delivery_lag_seconds"]
 NAMES = {f"{PREFIX}{name}_total" for name in COUNTERS} | {f"{PREFIX}{name}" for name in GAUGES}
 NAMES |= {f"{PREFIX}{name}_{part}" for name in HISTOGRAMS for part in ("bucket", "sum", "count")}
