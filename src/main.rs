@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ddb_kinesis_bridge::cli;
 
+#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -35,6 +35,8 @@ pub struct Batch {
     /// Whose heads they are, in the entries' order.
     pub sent: Vec<Sent>,
     pub entries: Vec<PutEntry>,
+    /// Data and partition keys together.
+    pub bytes: usize,
 }
 
 /// A batch's member.

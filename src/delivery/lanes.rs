@@ -143,17 +143,16 @@ impl Lanes {
             return None;
         }
         let size = self.ready.len().min(limits.max_records);
-        let mut batch = Batch { sent: Vec::with_capacity(size), entries: Vec::with_capacity(size) };
-        let mut bytes = 0;
+        let mut batch = Batch { sent: Vec::with_capacity(size), entries: Vec::with_capacity(size), bytes: 0 };
         while batch.sent.len() < limits.max_records {
             let Some(Reverse(turn)) = self.ready.peek().copied() else { break };
             let Some(lane) = self.lanes.get_mut(turn.lane) else { break };
             let Some(head) = &lane.head else { break };
             let size = head.change.entry.size_bytes();
-            if !batch.sent.is_empty() && bytes + size > limits.max_bytes {
+            if !batch.sent.is_empty() && batch.bytes + size > limits.max_bytes {
                 break;
             }
-            bytes += size;
+            batch.bytes += size;
             batch.sent.push(Sent { lane: turn.lane, shard: lane.shard });
             batch.entries.push(head.change.entry.clone());
             debug_assert!(

@@ -30,6 +30,9 @@ pub const MAX_RECORDS: usize = 500;
 /// cost no more than one.
 pub const MAX_BYTES: usize = 4 << 20;
 
+/// All calls under way hold no more: their bodies come on top of `memory_limit`, a third larger for base64.
+const MAX_BYTES_IN_FLIGHT: usize = 2 * MAX_BYTES;
+
 /// Past the session's deadline, how often to look whether a heartbeat has moved it.
 const DEADLINE_LOOK: Duration = Duration::from_millis(50);
 
@@ -59,6 +62,8 @@ pub struct Writer {
     metrics: PipelineMetrics,
     pipeline: Arc<str>,
     failures: Repeats,
+    /// Of all calls under way.
+    bytes_in_flight: usize,
     commands: mpsc::Receiver<Command>,
 }
 
@@ -84,6 +89,7 @@ impl Writer {
             metrics,
             pipeline,
             failures: Repeats::default(),
+            bytes_in_flight: 0,
             commands,
         };
         (writer, handle)
@@ -101,6 +107,7 @@ impl Writer {
                 biased;
                 Some((batch, outcomes, seconds)) = calls.next(), if !calls.is_empty() => {
                     self.metrics.put_duration.observe(seconds);
+                    self.bytes_in_flight -= batch.bytes;
                     self.settle(batch, outcomes);
                 }
                 answer = self.survey.answer() => self.know_targets(answer),
@@ -115,7 +122,7 @@ impl Writer {
 
     /// Begins all calls that are due. Gives the moment to look again, if there is something to look for.
     fn send_due(&mut self, calls: &mut FuturesUnordered<Call>) -> Option<MonoTime> {
-        while calls.len() < self.max_in_flight {
+        while self.may_begin(calls) {
             let now = self.putter.machine.now();
             let outlook = self.outlook(calls, now);
             if self.putter.time_left().is_none() {
@@ -127,6 +134,7 @@ impl Writer {
                 return self.lanes.next_due(&self.limits, outlook);
             };
             debug_assert!(is_one_a_lane(&batch.sent), "P2: no PutRecords call holds a lane twice");
+            self.bytes_in_flight += batch.bytes;
             let putter = self.putter.clone();
             calls.push(Box::pin(async move {
                 let outcomes = putter.put(&batch.entries).await;
@@ -134,8 +142,14 @@ impl Writer {
                 (batch, outcomes, seconds)
             }));
         }
-        // With all calls under way only an answer can make room: no need to wake for time.
+        // With enough under way only an answer can make room: no need to wake for time.
         None
+    }
+
+    /// Whether one more call may begin, however large.
+    fn may_begin(&self, calls: &FuturesUnordered<Call>) -> bool {
+        let has_room = calls.is_empty() || self.bytes_in_flight + MAX_BYTES <= MAX_BYTES_IN_FLIGHT;
+        has_room && calls.len() < self.max_in_flight
     }
 
     fn outlook(&mut self, calls: &FuturesUnordered<Call>, now: MonoTime) -> Outlook {

@@ -30,8 +30,9 @@ use crate::stream::source::{ListShards, StreamSource};
 
 /// GetRecords calls under way at a time in one process.
 const GET_RECORDS_AT_A_TIME: usize = 64;
-/// What a GetRecords call may bring, reserved before it is made.
-pub const PAGE_BYTES: usize = 2 << 20;
+/// What a GetRecords call may need, reserved before it is made: a page of 1 MB, what the connection holds of it, its
+/// parts and its records.
+pub const PAGE_BYTES: usize = 4 << 20;
 /// The longest any read of the source may take.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
 

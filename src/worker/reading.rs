@@ -27,8 +27,11 @@ use crate::stream::reader::{Next, PageFacts, Reader};
 use crate::stream::retention::Unread;
 use crate::stream::source::{IteratorPosition, ShardId};
 
-/// What a buffered change costs besides its payload and key, its place in the watermark included.
-const CHANGE_OVERHEAD_BYTES: usize = 256;
+/// What a buffered change costs besides its payload and key: its sequence number, its lane, its place in the watermark,
+/// its turn (`cargo bench --bench memory` shows whether that holds).
+const CHANGE_OVERHEAD_BYTES: usize = 512;
+/// What an allocator loses of a payload, by rounding it up and by gaps too small for the next: up to a quarter.
+const LOST_OF: usize = 4;
 
 /// In place of a moment: the shard waits for something that may take any time (memory, Kinesis, a turn at the listings,
 /// an operator), and is not stuck.
@@ -292,7 +295,8 @@ impl Reading {
                 );
             }
             let entry = PutEntry { partition_key: encoded.partition_key, data: encoded.data };
-            let memory = reservation.split(entry.size_bytes() + CHANGE_OVERHEAD_BYTES);
+            let bytes = entry.size_bytes();
+            let memory = reservation.split(bytes + bytes / LOST_OF + CHANGE_OVERHEAD_BYTES);
             changes.push(Submission::Deliver { sequence_number, created_at_ms, entry, memory });
         }
         (changes, None)
