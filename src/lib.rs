@@ -67,5 +67,6 @@ pub mod record;
 pub mod retry;
 pub mod rewind;
 pub mod start;
+pub mod status;
 pub mod stream;
 pub mod worker;

@@ -7,9 +7,11 @@ mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod failure;
+mod health;
 mod output;
 mod rewind;
 mod run;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +41,10 @@ enum Command {
     Run(ConfigArgument),
     /// Check configuration, reachability and permissions; changes nothing
     Check(ConfigArgument),
+    /// Show workers, shards, lag and gaps, as the lease table tells them
+    Status(status::StatusArguments),
+    /// Ask the worker that runs with this configuration whether it is healthy; for container health checks
+    Health(health::HealthArguments),
     /// Carry changes again from an earlier place on, or accept another table or sink; asks first
     Rewind(rewind::RewindArguments),
     /// Try it: emulators inside the process, live writes, and the records as they land
@@ -82,6 +88,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(argument) => block_on(run::run(argument.load()?)),
         Command::Check(argument) => block_on(check::run(argument.load()?)),
+        Command::Status(arguments) => block_on(status::run(arguments)),
+        Command::Health(arguments) => block_on(health::run(arguments)),
         Command::Rewind(arguments) => block_on(rewind::run(arguments)),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => block_on(demo::run(arguments)),

@@ -95,7 +95,7 @@ fn unreadable_configurations() {
 
 #[test]
 fn no_configuration_at_all() {
-    for command in ["run", "check"] {
+    for command in ["run", "check", "status", "health"] {
         let output = output(bridge().arg(command));
         assert_refused(
             &output,
@@ -213,6 +213,44 @@ fn rewind_wants_a_target_and_somebody_who_agrees() {
     }
     let rewind = ["rewind", "--config", "-", "--to", "trim_horizon"];
     assert_refused(&with_input(bridge().args(rewind), VALID), &["no terminal", "--yes"]);
+}
+
+/// Accepts connections and never answers.
+fn silent() -> std::net::TcpListener {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+#[test]
+fn health_wants_somebody_to_ask() {
+    assert_refused(
+        &with_input(bridge().args(["health", "-c", "-"]), VALID),
+        &["[http] listen is \"\"", "9464"],
+    );
+    let any = VALID.replace("listen = \"\"", "listen = \"127.0.0.1:0\"");
+    assert_refused(&with_input(bridge().args(["health", "-c", "-"]), &any), &["127.0.0.1:0", "number"]);
+    let timeout = output(bridge().args(["health", "--timeout", "0s"]));
+    assert_eq!(timeout.status.code(), Some(2));
+}
+
+#[test]
+fn health_does_not_wait_for_ever() {
+    let silent = silent();
+    let text = VALID.replace("listen = \"\"", &format!("listen = \"{}\"", silent.local_addr().unwrap()));
+    let output = with_input(bridge().args(["health", "-c", "-", "--timeout", "50ms"]), &text);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+    assert!(stderr.contains("within 50 ms"), "{stderr}");
+}
+
+#[test]
+fn status_wants_a_lease_table() {
+    for watch in ["--watch=0", "--watch=soon"] {
+        assert_eq!(output(bridge().args(["status", watch])).status.code(), Some(2), "{watch}");
+    }
+    let output = with_input(bridge().args(["status", "-c", "-"]), VALID);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+    assert!(stderr.contains("[lease_table]: table `ddb-kinesis-bridge`"), "{stderr}");
 }
 
 #[test]

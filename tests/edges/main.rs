@@ -35,6 +35,7 @@ mod rewind_broken_off;
 mod rewind_orders;
 mod signals;
 mod start;
+mod status;
 mod streams;
 mod table_gone;
 mod workers;
