@@ -63,6 +63,7 @@ pub mod error;
 pub mod lease;
 pub mod machine;
 pub mod ops;
+pub mod policy;
 pub mod record;
 pub mod retry;
 pub mod rewind;

@@ -241,6 +241,12 @@ async fn check_sink(
         section,
         format!("Kinesis stream {} is {}, records up to {limit_kib} KiB", facts.arn, facts.status),
     );
+    match patience.ask(section, || sink.list_one_shard()).await {
+        Ok(()) => {
+            report.add(Outcome::Ok, section, "allowed: kinesis:DescribeStreamSummary, kinesis:ListShards")
+        }
+        Err(error) => report.fail(probe::sink::subject(section, stream).failed(&error)),
+    }
     match patience.ask(section, || sink.dry_run()).await {
         Ok(true) => report.add(Outcome::Ok, section, "allowed: kinesis:PutRecords"),
         Ok(false) => report.add(

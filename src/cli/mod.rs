@@ -9,6 +9,7 @@ mod demo;
 mod failure;
 mod health;
 mod output;
+mod policy;
 mod rewind;
 mod run;
 mod status;
@@ -41,6 +42,8 @@ enum Command {
     Run(ConfigArgument),
     /// Check configuration, reachability and permissions; changes nothing
     Check(ConfigArgument),
+    /// Print the least-privilege IAM policy for this configuration
+    Policy(policy::PolicyArguments),
     /// Show workers, shards, lag and gaps, as the lease table tells them
     Status(status::StatusArguments),
     /// Ask the worker that runs with this configuration whether it is healthy; for container health checks
@@ -88,6 +91,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(argument) => block_on(run::run(argument.load()?)),
         Command::Check(argument) => block_on(check::run(argument.load()?)),
+        Command::Policy(arguments) => policy::run(arguments),
         Command::Status(arguments) => block_on(status::run(arguments)),
         Command::Health(arguments) => block_on(health::run(arguments)),
         Command::Rewind(arguments) => block_on(rewind::run(arguments)),

@@ -28,6 +28,7 @@ mod lineage;
 mod listings;
 mod oversize;
 mod pipelines;
+mod policy;
 mod puts;
 mod reading;
 mod rewind;
