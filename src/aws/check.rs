@@ -9,7 +9,7 @@ use super::client::Aws;
 use super::lease_table::DynamoLeaseTable;
 use super::probe::{self, LEASE_TABLE_SECTION, LeaseTableState, Patience, Problem, SourceFacts, Subject};
 use super::source::DynamoStreams;
-use crate::config::{Config, Connection, Pipeline};
+use crate::config::{Config, Connection, Pipeline, SourceOf};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::table::{Clause, Effect, LeaseTable, RowKey, RowWrite};
 use crate::machine::Machine;
@@ -34,6 +34,8 @@ pub struct Line {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Ok,
+    /// `run` works, though not as well.
+    Warn,
     Fail,
     /// Not asked, and the text says why.
     Skip,
@@ -51,7 +53,7 @@ impl Report {
 
     fn fail(&mut self, problem: Problem) {
         let text = format!("{}; {}", problem.what, problem.remedy);
-        self.lines.push(Line { outcome: Outcome::Fail, section: problem.section, text });
+        self.add(Outcome::Fail, &problem.section, text);
     }
 }
 
@@ -59,6 +61,7 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = match self.outcome {
             Outcome::Ok => "ok  ",
+            Outcome::Warn => "warn",
             Outcome::Fail => "FAIL",
             Outcome::Skip => "skip",
         };
@@ -113,7 +116,11 @@ async fn check_lease_table(
                 section,
                 format!("table `{}` does not exist yet; `run` will create it", table.name),
             );
-            report.add(Outcome::Skip, section, "permissions: there is no table to try them on");
+            report.add(
+                Outcome::Skip,
+                section,
+                "permissions: there is no table to try them on; dynamodb:CreateTable cannot be tried without creating one",
+            );
         }
         LeaseTableState::Creating => {
             report.add(Outcome::Ok, section, format!("table `{}` is being created", table.name));
@@ -206,8 +213,12 @@ async fn check_source(
     }
     match patience.ask(section, || read_once(&source, &facts)).await {
         Ok(true) => {
-            let actions = "allowed: dynamodb:DescribeStream, dynamodb:GetShardIterator, dynamodb:GetRecords";
-            report.add(Outcome::Ok, section, actions);
+            let listing = match pipeline.source.of {
+                SourceOf::Table(_) => "dynamodb:ListStreams, ",
+                SourceOf::StreamArn(_) => "",
+            };
+            let reading = "dynamodb:DescribeStream, dynamodb:GetShardIterator, dynamodb:GetRecords";
+            report.add(Outcome::Ok, section, format!("allowed: {listing}{reading}"));
         }
         Ok(false) => report.add(Outcome::Skip, section, "reading: the stream lists no shard to read yet"),
         Err(error) => report.fail(subject.failed(&error)),
@@ -243,9 +254,13 @@ async fn check_sink(
     );
     match patience.ask(section, || sink.list_one_shard()).await {
         Ok(()) => {
-            report.add(Outcome::Ok, section, "allowed: kinesis:DescribeStreamSummary, kinesis:ListShards")
+            report.add(Outcome::Ok, section, "allowed: kinesis:DescribeStreamSummary, kinesis:ListShards");
         }
-        Err(error) => report.fail(probe::sink::subject(section, stream).failed(&error)),
+        Err(error) => {
+            let Problem { what, remedy, .. } = probe::sink::subject(section, stream).failed(&error);
+            let effect = "without it `run` does not know which shard of the stream is full";
+            report.add(Outcome::Warn, section, format!("{what}; {remedy}; {effect}"));
+        }
     }
     match patience.ask(section, || sink.dry_run()).await {
         Ok(true) => report.add(Outcome::Ok, section, "allowed: kinesis:PutRecords"),

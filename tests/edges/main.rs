@@ -15,6 +15,7 @@ mod process;
 mod rows;
 
 mod carrying;
+mod check;
 mod fleet;
 mod fleet_offers;
 mod fleet_table;
