@@ -42,11 +42,13 @@
 //! them ([`lease::plan`], [`lease::balance`]), takes what is free or of the dead, and hands over what is more than its share.
 //!
 //! At a shard's end its lanes empty, then one transaction makes its row a finished one and adds its children's.
-//! The only way back is an operator's [`rewind`]: [`lease::rewind`] says which rows it changes, and in which order.
+//! The only way back is an operator's [`rewind`]: [`lease::rewind`] says which rows it changes, and in which order. [`import`]
+//! writes a pipeline's first rows from the lease table of a Kinesis Client Library application. [`status`] tells what the rows
+//! say, [`policy`] what IAM must allow.
 //!
 //! # Decisions and effects
 //! Pure, with time and randomness handed in: `stream::{page, reader, lineage, retention}`, `record`, `delivery::{lanes, targets, pace, watermark}`,
-//! `lease::{row, liveness, awaited, balance, plan, rewind}`, `retry`, `ops::repeats`. A thin shell runs them (`worker`, `delivery::writer`,
+//! `lease::{row, liveness, awaited, balance, plan, rewind}`, `import::plan`, `policy`, `retry`, `ops::repeats`. A thin shell runs them (`worker`, `delivery::writer`,
 //! `lease::session`) over four ports: [`stream::source::StreamSource`], [`delivery::sink::KinesisSink`],
 //! [`lease::table::LeaseTable`] and [`machine::Machine`]. The worker takes clock, tasks and randomness from the last
 //! alone (`clippy.toml` sees to it), so that the whole of it runs in a simulation that replays from a seed
@@ -60,6 +62,7 @@ pub mod delivery;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod error;
+pub mod import;
 pub mod lease;
 pub mod machine;
 pub mod ops;

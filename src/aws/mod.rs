@@ -11,6 +11,7 @@ mod error_codes;
 mod expression;
 mod http;
 mod item;
+pub mod kcl_table;
 pub mod lease_table;
 mod only_aws;
 pub mod probe;

@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod failure;
 mod health;
+mod import_kcl;
 mod output;
 mod policy;
 mod rewind;
@@ -50,6 +51,8 @@ enum Command {
     Health(health::HealthArguments),
     /// Carry changes again from an earlier place on, or accept another table or sink; asks first
     Rewind(rewind::RewindArguments),
+    /// Take over where a Kinesis Client Library application stopped; without --apply it only says how
+    ImportKcl(import_kcl::ImportArguments),
     /// Try it: emulators inside the process, live writes, and the records as they land
     #[cfg(feature = "demo")]
     Demo(demo::DemoArguments),
@@ -94,6 +97,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Policy(arguments) => policy::run(arguments),
         Command::Status(arguments) => block_on(status::run(arguments)),
         Command::Health(arguments) => block_on(health::run(arguments)),
+        Command::ImportKcl(arguments) => block_on(import_kcl::run(arguments)),
         Command::Rewind(arguments) => block_on(rewind::run(arguments)),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => block_on(demo::run(arguments)),

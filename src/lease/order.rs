@@ -138,6 +138,34 @@ pub struct Rewind {
     pub is_reset: bool,
 }
 
+impl Rewind {
+    /// `import-kcl` keeps workers away as a rewind does. The command line cannot spell its order: it asks for nothing.
+    pub fn of_import(now_ms: u64) -> Self {
+        let order = Order { shard: None, to: None, mark: None, adopt: false };
+        Rewind { order, ordered_at_ms: now_ms, until_ms: now_ms, is_reset: true }
+    }
+
+    pub fn is_import(&self) -> bool {
+        self.order.to.is_none() && !self.order.adopt
+    }
+
+    /// What an operator types to have it carried to its end.
+    pub fn command(&self, pipeline: &str) -> String {
+        if self.is_import() {
+            format!(
+                "ddb-kinesis-bridge import-kcl --pipeline {pipeline} --apply, with the arguments of the first time"
+            )
+        } else {
+            format!("ddb-kinesis-bridge rewind --pipeline {pipeline} {}", self.order)
+        }
+    }
+
+    /// What it is, in words.
+    pub fn noun(&self) -> &'static str {
+        if self.is_import() { "an import" } else { "a rewind" }
+    }
+}
+
 /// In the row of a shard that went back: what is being carried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replay {
@@ -171,6 +199,16 @@ mod tests {
         for text in ["", "a\nb", "\u{7f}", &"x".repeat(129)] {
             assert!(text.parse::<Mark>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_import_is_no_rewind_that_can_be_typed() {
+        let import = Rewind::of_import(5);
+        assert!(import.is_import() && import.command("p").contains("import-kcl --pipeline p --apply"));
+        let order = Order { shard: None, to: None, mark: None, adopt: true };
+        let rewind = Rewind { order, ..import };
+        assert_eq!((rewind.is_import(), rewind.noun()), (false, "a rewind"));
+        assert_eq!(rewind.command("p"), "ddb-kinesis-bridge rewind --pipeline p --adopt");
     }
 
     #[test]

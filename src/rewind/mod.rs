@@ -28,6 +28,7 @@ use crate::worker::NotThisPipeline;
 use crate::worker::pipeline::{Pipeline, Shared};
 
 pub use prepare::prepare;
+pub(crate) use prepare::settings;
 pub use proposal::Proposal;
 
 /// Steps in one transaction, where nobody else writes the rows.
@@ -205,10 +206,11 @@ impl Rewinding {
         if stored.order == self.order {
             return Ok(());
         }
-        let (name, order) = (&self.pipeline.name, &stored.order);
+        let (name, what) =
+            (&self.pipeline.name, if stored.is_import() { "an import" } else { "another rewind" });
         Err(RewindError::Refused(format!(
-            "pipeline {name:?}: another rewind of it broke off before its end; carry that out first: \
-             ddb-kinesis-bridge rewind --pipeline {name} {order}"
+            "pipeline {name:?}: {what} of it broke off before its end; carry that out first: {}",
+            stored.command(name)
         )))
     }
 

@@ -51,7 +51,11 @@ pub async fn prepare(
     Ok(Rewinding { shared, pipeline, timing, host: start::host(), order })
 }
 
-fn settings<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a config::Pipeline, RewindError> {
+/// The settings of the pipeline of this name; of the only one without a name.
+pub(crate) fn settings<'a>(
+    config: &'a Config,
+    name: Option<&str>,
+) -> Result<&'a config::Pipeline, RewindError> {
     let pipelines = &config.pipelines;
     let refused = |what: String| {
         let names: Vec<&str> = pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();

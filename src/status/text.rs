@@ -150,15 +150,11 @@ fn counts(pipeline: &PipelineStatus) -> String {
 /// What needs an operator's eye, and does not belong to one shard.
 fn notes(f: &mut fmt::Formatter<'_>, pipeline: &PipelineStatus) -> fmt::Result {
     if let Some(rewind) = &pipeline.rewind {
-        let order = &rewind.stored.order;
+        let (noun, command) = (rewind.stored.noun(), rewind.stored.command(&pipeline.name));
         let text = if rewind.is_under_way {
-            format!("a rewind is under way: {order}")
+            format!("{noun} is under way: {}", rewind.stored.order)
         } else {
-            format!(
-                "a rewind broke off: {order}; nothing is carried until it is run again: ddb-kinesis-bridge rewind \
-                 --pipeline {} {order}",
-                pipeline.name
-            )
+            format!("{noun} broke off, and nothing is carried until it is run again: {command}")
         };
         wrapped(f, "  ! ", &clean(&text))?;
     }

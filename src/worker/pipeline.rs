@@ -1,7 +1,7 @@
 //! A pipeline as its tasks share it: one table's stream, one Kinesis stream, the way between them; and what all
 //! pipelines of a worker share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::pacer::Pacer;
-use crate::config::{self, Start};
+use crate::config::{self, SourceOf, Start};
 use crate::delivery::memory::Budget;
 use crate::delivery::sink::KinesisSink;
 use crate::delivery::writer::Shrink;
@@ -185,6 +185,29 @@ impl Pipeline {
         self.metrics.api_error(error);
     }
 
+    /// The labels of the streams that there are to read: those that DynamoDB lists, or the one configured.
+    pub async fn labels(&self, shared: &Shared) -> Result<BTreeSet<String>, ApiError> {
+        const API: &str = "ListStreams";
+        let table = match &self.settings.source.of {
+            SourceOf::StreamArn(arn) => return Ok(BTreeSet::from([arn_label(arn)])),
+            SourceOf::Table(_) => self.settings.source.of.table_name(),
+        };
+        let mut labels = BTreeSet::new();
+        let mut after: Option<String> = None;
+        loop {
+            let call = self.source.list_streams(table, after.as_deref());
+            let page = timeout(&*shared.machine, READ_TIMEOUT, call).await;
+            let page = page.unwrap_or_else(|| Err(ApiError::timeout(API, READ_TIMEOUT)))?;
+            // One emulator lists the streams of every table.
+            let own = page.streams.into_iter().filter(|stream| stream.table_name == table);
+            labels.extend(own.map(|stream| stream.label));
+            after = page.last_evaluated;
+            if after.is_none() {
+                return Ok(labels);
+            }
+        }
+    }
+
     /// Reads every page of a stream's listing, one a turn of the sweeps.
     pub async fn list(&self, shared: &Shared, stream: &StreamArn) -> Result<Listing, ApiError> {
         const API: &str = "DescribeStream";
@@ -209,4 +232,8 @@ impl Pipeline {
             }
         }
     }
+}
+
+fn arn_label(arn: &str) -> String {
+    arn.rsplit_once("/stream/").map_or_else(String::new, |(_, label)| label.to_owned())
 }

@@ -23,6 +23,7 @@ mod gaps;
 mod gone;
 mod honesty;
 mod identity;
+mod import;
 mod latest;
 mod leases;
 mod lineage;

@@ -27,6 +27,7 @@ pub const OPERATIONS: &[&str] = &[
     "UpdateItem",
     "DeleteItem",
     "Query",
+    "Scan",
     "TransactWriteItems",
 ];
 

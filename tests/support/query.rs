@@ -1,4 +1,4 @@
-//! The Query operation: the items of one partition, in the order of their sort keys, page by page.
+//! The Query operation: the items of one partition, in the order of their sort keys, page by page. And Scan: all items.
 //!
 //! Owns the rules of a key condition: equality on the partition key, and at most one condition on the sort key.
 
@@ -63,6 +63,26 @@ pub fn query(world: &mut World, input: &Value) -> ApiResult {
         answer["LastEvaluatedKey"] = json!(table.key_schema.key_of(last)?);
     }
     world.capacity.reads("Query", bytes, input.flag("ConsistentRead")?.unwrap_or(false));
+    Ok(answer)
+}
+
+pub fn scan(world: &mut World, input: &Value) -> ApiResult {
+    let known = ["TableName", "ExclusiveStartKey", "Limit", "ConsistentRead", "ReturnConsumedCapacity"];
+    let input = Input::new(input, &known)?;
+    let table = active_table(world, &input)?;
+    let limit = input.count("Limit")?.unwrap_or(usize::MAX).min(world.quirks.query_page);
+    let start = match input.map("ExclusiveStartKey")? {
+        None => Bound::Unbounded,
+        Some(key) => Bound::Excluded(table.key_schema.item_key(key)?),
+    };
+    let items: Vec<&Item> =
+        table.items.range((start, Bound::Unbounded)).map(|(_, item)| item).take(limit).collect();
+    let bytes = items.iter().map(|item| size_bytes(item)).sum();
+    let mut answer = json!({"Items": items, "Count": items.len(), "ScannedCount": items.len()});
+    if let Some(last) = items.last().filter(|_| items.len() == limit) {
+        answer["LastEvaluatedKey"] = json!(table.key_schema.key_of(last)?);
+    }
+    world.capacity.reads("Scan", bytes, input.flag("ConsistentRead")?.unwrap_or(false));
     Ok(answer)
 }
 

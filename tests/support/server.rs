@@ -184,6 +184,7 @@ impl Call<'_> {
             (Service::DynamoDb, "UpdateItem") => table_api::update_item(world, input),
             (Service::DynamoDb, "DeleteItem") => table_api::delete_item(world, input),
             (Service::DynamoDb, "Query") => query::query(world, input),
+            (Service::DynamoDb, "Scan") => query::scan(world, input),
             (Service::DynamoDb, "TransactWriteItems") => table_api::transact_write_items(world, input),
             (service, operation) => {
                 let message = format!("the fake has no operation {operation:?} of {service:?}");

@@ -76,7 +76,7 @@ fn what_needs_an_operator_is_said_in_full() {
         "gap: retention passed; after 41, up to not known yet; noticed 2023-11-14T22:13:20Z",
         "gap: the stream was off",
         "and 5 more gaps",
-        "a rewind broke off: --to trim_horizon;",
+        "a rewind broke off, and nothing is carried",
         "rewind --pipeline orders --to trim_horizon",
         "row x is not as written",
         "No worker runs",

@@ -100,10 +100,8 @@ impl Line {
             return true;
         }
         let pipeline = &*self.pipeline.name;
-        let what = format!(
-            "a rewind broke off and no lease is taken; go on with it: ddb-kinesis-bridge rewind --pipeline {pipeline} {}",
-            rewind.order
-        );
+        let (noun, command) = (rewind.noun(), rewind.command(pipeline));
+        let what = format!("{noun} broke off and no lease is taken; go on with it: {command}");
         // Shown before it is said: who reads the log and looks finds it.
         self.broken_off.get_or_insert_with(|| {
             shared.health.trouble(format!("pipeline {pipeline}, rewind"), what.clone())

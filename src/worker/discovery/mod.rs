@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::pipeline::{Pipeline, READ_TIMEOUT, Shared};
+use super::pipeline::{Pipeline, Shared};
 use crate::config::{SourceOf, Start};
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::{Gap, Owner, ShardKey, StreamEntry, StreamRow};
@@ -200,7 +200,7 @@ impl Discovery {
         if self.is_row_unsure {
             self.read_row().await?;
         }
-        let labels = self.labels().await?;
+        let labels = self.pipeline.labels(&self.shared).await?;
         let mut next = self.row.clone();
         let gaps_before = next.gaps.len();
         add_streams(&mut next, &labels, self.first_label_wanted(&labels), self.shared.machine.wall_ms());
@@ -246,29 +246,6 @@ impl Discovery {
             sweep.found = true;
         }
         Ok(sweep)
-    }
-
-    /// The streams that DynamoDB lists, by label.
-    async fn labels(&self) -> Result<BTreeSet<String>, ApiError> {
-        const API: &str = "ListStreams";
-        let table = match &self.pipeline.settings.source.of {
-            SourceOf::StreamArn(arn) => return Ok(BTreeSet::from([arn_label(arn)])),
-            SourceOf::Table(_) => self.pipeline.settings.source.of.table_name(),
-        };
-        let mut labels = BTreeSet::new();
-        let mut after: Option<String> = None;
-        loop {
-            let call = self.pipeline.source.list_streams(table, after.as_deref());
-            let page = timeout(&*self.shared.machine, READ_TIMEOUT, call).await;
-            let page = page.unwrap_or_else(|| Err(ApiError::timeout(API, READ_TIMEOUT)))?;
-            // One emulator lists the streams of every table.
-            let own = page.streams.into_iter().filter(|stream| stream.table_name == table);
-            labels.extend(own.map(|stream| stream.label));
-            after = page.last_evaluated;
-            if after.is_none() {
-                return Ok(labels);
-            }
-        }
     }
 
     /// With `start = "latest"` the streams before the newest are skipped at the very first start.
@@ -321,10 +298,6 @@ impl Discovery {
         self.is_row_unsure = false;
         Ok(())
     }
-}
-
-fn arn_label(arn: &str) -> String {
-    arn.rsplit_once("/stream/").map_or_else(String::new, |(_, label)| label.to_owned())
 }
 
 /// Enters streams not known yet, in label order, each behind a gap: between two streams the table had none. Streams
