@@ -106,8 +106,7 @@ async fn what_the_application_left_is_carried_and_nothing_else() {
         world.put(APP, lease(&grandchildren[0], "TRIM_HORIZON", &[&child]));
         expected
     };
-    // Whatever `start` says: what is new to the application is carried whole.
-    let config = stage.text("", &format!("{OF_TABLE}\nstart = \"latest\""), "");
+    let config = stage.text("", OF_TABLE, "");
     let (code, stdout, stderr) = output_of(&config, &IMPORT).await;
     assert_eq!(code, Some(0), "{stderr}");
     for part in [
@@ -155,7 +154,8 @@ async fn leases_of_several_streams_and_places_that_no_row_tells() {
         expected.retain(|change| !done.contains(change));
         expected
     };
-    let config = stage.text("", OF_TABLE, "");
+    // Whatever `start` says: the grandchildren, which have no leases, are carried whole.
+    let config = stage.text("", &format!("{OF_TABLE}\nstart = \"latest\""), "");
     let (code, stdout, stderr) = output_of(&config, &IMPORT).await;
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
     assert!(stderr.contains("--latest-as") && stderr.contains(&other), "{stderr}");
