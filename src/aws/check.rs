@@ -5,11 +5,12 @@ use std::fmt;
 
 use serde_dynamo::{AttributeValue, Item};
 
-use super::client::Aws;
+use super::client::{Aws, CALL_TIMEOUT};
 use super::lease_table::DynamoLeaseTable;
 use super::probe::{self, LEASE_TABLE_SECTION, LeaseTableState, Patience, Problem, SourceFacts, Subject};
 use super::source::DynamoStreams;
 use crate::config::{Config, Connection, Pipeline, SourceOf};
+use crate::delivery::sink::KinesisSink;
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::table::{Clause, Effect, LeaseTable, RowKey, RowWrite};
 use crate::machine::Machine;
@@ -252,8 +253,8 @@ async fn check_sink(
         section,
         format!("Kinesis stream {} is {}, records up to {limit_kib} KiB", facts.arn, facts.status),
     );
-    match patience.ask(section, || sink.list_one_shard()).await {
-        Ok(()) => {
+    match patience.ask(section, || sink.list_shards(CALL_TIMEOUT)).await {
+        Ok(_) => {
             report.add(Outcome::Ok, section, "allowed: kinesis:DescribeStreamSummary, kinesis:ListShards");
         }
         Err(error) => {

@@ -69,12 +69,6 @@ impl KinesisStream {
             Ok(_) => Err(unusable(PUT_RECORDS, "a dry run was answered as if it had been real")),
         }
     }
-
-    /// Asks for one shard: whether listing them is allowed.
-    pub async fn list_one_shard(&self) -> Result<(), ApiError> {
-        let request = self.client.list_shards().set_stream_name(self.name()).set_stream_arn(self.arn());
-        request.max_results(1).send().await.map(drop).map_err(|error| from_sdk("ListShards", &error))
-    }
 }
 
 #[async_trait]

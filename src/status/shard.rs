@@ -103,10 +103,11 @@ fn standing(row: &ShardRow, is_ready: bool) -> Standing {
 }
 
 /// Along a shard changes only get later: none behind the checkpoint is older than the checkpoint's, and none of the shard
-/// is older than the shard.
+/// is older than the shard, nor than what the stream still held when the shard was found.
 fn position_at_ms(key: &ShardKey, row: &ShardRow) -> u64 {
-    let carried = row.last_change_at_ms.or(row.latest_from_ms);
-    carried.or_else(|| key.shard.created_ms()).unwrap_or(row.discovered_at_ms)
+    let oldest_held = row.discovered_at_ms.saturating_sub(RETENTION_MS);
+    let opened = || key.shard.created_ms().unwrap_or(row.discovered_at_ms).max(oldest_held);
+    row.last_change_at_ms.or(row.latest_from_ms).unwrap_or_else(opened)
 }
 
 #[cfg(test)]
@@ -137,6 +138,8 @@ mod tests {
         let latest = ShardRow { latest_from_ms: Some(OPENED_MS + 5), ..row() };
         assert_eq!(status(&latest, OPENED_MS + HOUR_MS).position_at_ms, OPENED_MS + 5);
         let timeless = ShardKey::new("L", &crate::stream::source::ShardId::new("shard-1"));
+        let late = ShardRow { discovered_at_ms: OPENED_MS + 30 * HOUR_MS, ..row() };
+        assert_eq!(status(&late, OPENED_MS + 31 * HOUR_MS).position_at_ms, OPENED_MS + 6 * HOUR_MS);
         let found = ShardRow { discovered_at_ms: 9, ..row() };
         assert_eq!(ShardStatus::new(&timeless, &found, true, 0, 10).position_at_ms, 9);
     }
