@@ -149,6 +149,20 @@ pub async fn output_of(config: &str, arguments: &[&str]) -> (Option<i32>, String
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
+/// The exit code of a command that goes on until its reader is gone, which it is from the beginning.
+pub async fn code_without_reader(config: &str, arguments: &[&str]) -> Option<i32> {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(config.as_bytes()).expect("the configuration is written");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = command();
+    command.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+    command.args(arguments).arg("--config").arg(file.path()).stdin(Stdio::null()).stdout(writer);
+    let ended = tokio::task::spawn_blocking(move || command.status());
+    let status = tokio::time::timeout(PATIENCE, ended).await.expect("it ends").expect("no panic");
+    status.expect("the built binary starts").code()
+}
+
 /// A GET's status and body.
 pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("somebody listens");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, item, parse};
-use crate::process::{HTTP, Process, output_of};
+use crate::process::{HTTP, Process, code_without_reader, output_of};
 use crate::rewind::{grown, stored_as_carried};
 use crate::rows::{LEASES, finished_rows, session_rows, shard_row, shard_rows};
 
@@ -87,6 +87,21 @@ async fn reading_the_lease_table_is_all_that_it_needs() {
     asked.sort_unstable();
     asked.dedup();
     assert_eq!(asked, ["GetItem", "Query"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_ends_with_its_reader() {
+    let stage = Stage::with_shards(1);
+    let bridge = stage.start(stage.plain()).await;
+    stage.fake.wait_until("a shard", |world| !shard_rows(world).is_empty()).await;
+    bridge.stop().await;
+    for arguments in [&["status", "--watch=1"][..], &["status", "--watch", "--json"]] {
+        assert_eq!(
+            code_without_reader(&stage.text("", OF_TABLE, ""), arguments).await,
+            Some(0),
+            "{arguments:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,8 +71,11 @@ async fn a_dead_workers_shards_are_taken_up_by_another() {
     first.kill().await;
     stage.write(30, 11);
     stage.all_arrive().await;
-    let taken = vec![("w2".to_owned(), "2".to_owned()); 3];
-    assert_eq!(epochs(&stage.fake.world()), taken);
+    // A second's session may be lost on a busy machine, and the leases taken anew: then the epoch is higher yet.
+    let taken =
+        |(owner, epoch): &(String, String)| owner == "w2" && epoch.parse().is_ok_and(|epoch: u64| epoch >= 2);
+    let held = epochs(&stage.fake.world());
+    assert!(held.len() == 3 && held.iter().all(taken), "{held:?}");
     assert_eq!(session_rows(&stage.fake.world()).len(), 1, "the dead worker's session is gone");
     // Discovery moved too: a new generation is found and read.
     {
