@@ -43,6 +43,7 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WorkerStatus {
     pub id: String,
+    #[serde(flatten)]
     pub heartbeat: Heartbeat,
     pub host: String,
     pub version: String,
@@ -57,12 +58,12 @@ pub struct WorkerStatus {
 
 /// What was seen of a worker's heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "heartbeat", rename_all = "snake_case")]
 pub enum Heartbeat {
     /// It moved while it was watched.
     Moving,
-    /// It stood still for as long as it was watched, milliseconds by the watcher's clock.
-    StillForMs(u64),
+    /// It stood still for as long as it was watched, by the watcher's clock.
+    Still { still_for_ms: u64 },
     /// Seen once: nothing can be said.
     NotWatched,
 }

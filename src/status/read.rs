@@ -100,7 +100,7 @@ impl Reading {
         let Some(seen) = self.seen.get(id) else { return Heartbeat::NotWatched };
         let still = self.machine.now().since(seen.since);
         if still >= 2 * self.heartbeat_interval {
-            Heartbeat::StillForMs(u64::try_from(still.as_millis()).unwrap_or(u64::MAX))
+            Heartbeat::Still { still_for_ms: u64::try_from(still.as_millis()).unwrap_or(u64::MAX) }
         } else if seen.has_moved {
             Heartbeat::Moving
         } else {

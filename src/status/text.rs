@@ -73,7 +73,7 @@ fn worker_cells(worker: &WorkerStatus) -> [String; 6] {
     let heartbeat = match worker.heartbeat {
         Heartbeat::Moving if worker.draining => "moving, draining".to_owned(),
         Heartbeat::Moving => "moving".to_owned(),
-        Heartbeat::StillForMs(ms) => format!("STILL for {}", span(ms)),
+        Heartbeat::Still { still_for_ms } => format!("STILL for {}", span(still_for_ms)),
         Heartbeat::NotWatched if worker.draining => "draining".to_owned(),
         Heartbeat::NotWatched => "?".to_owned(),
     };

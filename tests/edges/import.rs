@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, write};
 use crate::process::{Process, output_of};
-use crate::rows::{LEASES, finished_rows, shard_rows, stream_row};
+use crate::rows::{LEASES, finished_row, finished_rows, shard_rows, stream_row};
 use crate::support::fault::{Fault, Gate};
 use crate::support::items::KeySchema;
 use crate::support::judge::{Change, judge};
 use crate::support::payload::{Format, delivered};
+use crate::support::shards::GoneAnswer;
 use crate::support::world::World;
 
 const APP: &str = "orders-consumer";
@@ -167,6 +168,36 @@ async fn leases_of_several_streams_and_places_that_no_row_tells() {
         assert!(stdout.contains(part), "{part:?} is not in: {stdout}");
     }
     carries(&stage, &config, expected).await;
+}
+
+/// What the application left behind for too long is no longer there: that is noted (P7), and its child is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_application_left_too_long_is_a_gap() {
+    let stage = Stage::with_shards(1);
+    let shard = stage.open_shard();
+    stage.write(10, 3);
+    let done = {
+        let mut world = stage.fake.world();
+        world.create_table(APP, KeySchema::hash("leaseKey", "S"));
+        // The child is old enough to show that no listing lags behind.
+        world.fixed_now_ms = Some(world.now_ms() - 3_600_000);
+        world.rotate(&stage.stream, &shard);
+        world.fixed_now_ms = None;
+        world.drop_shard(&stage.stream, &shard, GoneAnswer::TrimmedDataAccess);
+        let done = world.changes(TABLE)[3].sequence_number.clone();
+        world.put(APP, lease(&shard, &done, &[]));
+        done
+    };
+    stage.write(5, 3);
+    let config = stage.text("", OF_TABLE, "");
+    let (code, _, stderr) = output_of(&config, &applied(&[])).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let later = stage.fake.world().changes(TABLE)[10..].to_vec();
+    carries(&stage, &config, later).await;
+    let row = finished_row(&stage.fake.world(), &shard);
+    assert_eq!(row["gaps"][0]["from"], done.as_str(), "{row}");
+    let (_, stdout, _) = output_of(&config, &["status"]).await;
+    assert!(stdout.contains("1 GAP") && stdout.contains("! finished "), "{stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

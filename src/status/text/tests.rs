@@ -33,7 +33,7 @@ fn a_fleet_at_a_glance() {
     let rows = orders(PipelineRows { stream: Some(stream_row()), shards, finished, unreadable: vec![] });
     let sessions = vec![
         ("ip-10-0-0-1".to_owned(), session(), Heartbeat::Moving),
-        ("w2".to_owned(), SessionRow { load: 0, ..session() }, Heartbeat::StillForMs(4_000)),
+        ("w2".to_owned(), SessionRow { load: 0, ..session() }, Heartbeat::Still { still_for_ms: 4_000 }),
     ];
     let expected = "\
 Lease table leases, read at 2023-11-15T01:14:21Z
