@@ -35,7 +35,7 @@ pub(super) struct ImportArguments {
     #[arg(long, value_name = "trim_horizon|now|TIME", value_parser = latest)]
     latest_as: Option<LatestOption>,
 
-    /// How long the leases must stand still; more than the application's failover time (10 s, or 30 s with KCL 3) is sure
+    /// How long the leases must stand still; more than the application's failoverTimeMillis is sure
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     wait: Duration,
 

@@ -157,7 +157,7 @@ fn notes(grants: &Grants) -> Vec<String> {
     }
     notes.push(
         "customer managed KMS keys, if any, are not in here: an encrypted Kinesis stream takes kms:GenerateDataKey on its \
-         key, an encrypted table (the lease table too) kms:Decrypt on its own"
+         key, an encrypted table (the lease table too) what DynamoDB's documentation names for its own, kms:Decrypt at least"
             .to_owned(),
     );
     notes
