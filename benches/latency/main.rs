@@ -31,7 +31,14 @@ fn main() {
     let lasts = Duration::from_secs(if quick { 6 } else { 40 });
     let stage = Stage::with_shards(1);
     stage.fake.world().quirks.answer_after = ANSWER_AFTER;
+    let binary = std::fs::metadata(env!("CARGO_BIN_EXE_ddb-kinesis-bridge")).expect("the release binary");
     let worker = stage.start("w1");
+    let first = stage.wait(Duration::from_secs(60), |world| world.log.count("GetRecords") > 0);
+    println!(
+        "the binary: {:.1} MiB; start to first GetRecords, answers of {} ms, a lease table to be made: {first:.2?}",
+        binary.len() as f64 / (1 << 20) as f64,
+        ANSWER_AFTER.as_millis()
+    );
     write(&stage, Duration::from_secs(3), false, "warm up");
     let bound = POLL_INTERVAL / 2 + Duration::from_millis(30);
     println!("visible → acknowledged, ms; the median may be at most {}", bound.as_millis());
