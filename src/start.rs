@@ -19,6 +19,7 @@ use crate::lease::store::LeaseStore;
 use crate::machine::{Machine, RealMachine};
 use crate::ops::http;
 use crate::ops::metrics::Metrics;
+use crate::ops::shown::Shown;
 use crate::worker::pipeline::{Ends, Pipeline, Shared};
 use crate::worker::{NotThisPipeline, Worker, WorkerSettings};
 
@@ -80,7 +81,12 @@ impl Bridge {
     /// Runs until `stop` turns true, and drains then.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), StartError> {
         let shared = &self.worker.shared;
-        let shown = http::Shown { metrics: Arc::clone(&shared.metrics), health: Arc::clone(&shared.health) };
+        let shown = Shown {
+            metrics: Arc::clone(&shared.metrics),
+            health: Arc::clone(&shared.health),
+            budget: shared.budget.clone(),
+            pipelines: self.worker.pipelines.iter().map(|pipeline| Arc::clone(&pipeline.name)).collect(),
+        };
         let machine = Arc::clone(&shared.machine);
         // Dropped with this function's end, and the listener with it.
         let _listener = self

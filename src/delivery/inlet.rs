@@ -110,15 +110,18 @@ impl WriterHandle {
 }
 
 impl Feeder {
-    /// Hands over a page's changes. They count as submitted once this returns; dropped before, none of them is.
-    pub async fn submit(&self, changes: Vec<Submission>, more: More) {
+    /// Hands over a page's changes. They count as submitted once this returns; dropped before, none of them is. Gives how
+    /// many have been submitted so far.
+    pub async fn submit(&self, changes: Vec<Submission>, more: More) -> u64 {
         let count = changes.len() as u64;
         let last = changes.last().map(|change| change.sequence_number().clone());
-        if count > 0 && self.commands.send(Command::Submit(self.slot, changes, more)).await.is_ok() {
-            let mut submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_sent = count > 0 && self.commands.send(Command::Submit(self.slot, changes, more)).await.is_ok();
+        let mut submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_sent {
             submitted.count += count;
             submitted.last = last;
         }
+        submitted.count
     }
 
     /// How many submitted changes stand at or behind the first one that is not done.

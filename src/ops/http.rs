@@ -12,17 +12,9 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use super::health::Health;
-use super::metrics::Metrics;
+use super::shown::Shown;
 use crate::machine::Machine;
 use crate::ops::repeats::Repeats;
-
-/// What the listener shows.
-#[derive(Clone)]
-pub struct Shown {
-    pub metrics: Arc<Metrics>,
-    pub health: Arc<Health>,
-}
 
 /// Serves until dropped. An address that is taken is tried again.
 pub async fn serve(address: SocketAddr, shown: Shown, machine: Arc<dyn Machine>) {
@@ -59,7 +51,7 @@ fn router(shown: Shown) -> Router {
 
 async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], shown.metrics.encode())
+    ([(header::CONTENT_TYPE, content_type)], shown.figures())
 }
 
 fn answer(health: Result<(), String>) -> (StatusCode, String) {

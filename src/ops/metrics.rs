@@ -1,7 +1,9 @@
 //! The figures that the worker counts, named as DESIGN's contract has them (prefix `ddb_kinesis_bridge_`). Each worker
 //! owns its registry, so that several run in one process.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +13,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::board::Worst;
+use super::words::Words;
 use crate::error::ApiError;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,7 +39,8 @@ struct ErrorLabels {
 pub struct Metrics {
     registry: Registry,
     families: Families,
-    api_errors: Family<ErrorLabels, Counter>,
+    progress: Progress,
+    api_errors: ApiErrors,
     /// Leases lost to another worker, or with the session.
     pub lease_losses: Counter,
     /// Bytes of changes in memory.
@@ -44,6 +49,7 @@ pub struct Metrics {
 
 type ByPipeline = Family<PipelineLabel, Counter>;
 type GaugeByPipeline = Family<PipelineLabel, Gauge>;
+type SecondsByPipeline = Family<PipelineLabel, Gauge<f64, AtomicU64>>;
 type HistogramByPipeline = Family<PipelineLabel, Histogram, fn() -> Histogram>;
 
 #[derive(Debug)]
@@ -61,7 +67,7 @@ struct Families {
     halted_shards: GaugeByPipeline,
     paced_target_shards: GaugeByPipeline,
     held_bytes: GaugeByPipeline,
-    put_retries: Family<RetryLabels, Counter>,
+    put_retries: PutRetries,
     put_duration: HistogramByPipeline,
     delivery_lag: HistogramByPipeline,
 }
@@ -89,8 +95,91 @@ pub struct PipelineMetrics {
     pub put_duration: Histogram,
     /// Seconds from a change to its acknowledgement.
     pub delivery_lag: Histogram,
-    put_retries: Family<RetryLabels, Counter>,
-    api_errors: Family<ErrorLabels, Counter>,
+    put_retries: PutRetries,
+    api_errors: ApiErrors,
+}
+
+/// How far a pipeline's shards held here are: the worst of them, as of the last look. Where nothing is known there is no
+/// series; a 0 would say that all is well, or that all is lost.
+#[derive(Debug)]
+struct Progress {
+    shard_lag: SecondsByPipeline,
+    oldest_unacknowledged: SecondsByPipeline,
+    until_trim: SecondsByPipeline,
+}
+
+impl Progress {
+    fn register(r: &mut Registry) -> Self {
+        Progress {
+            shard_lag: add(
+                r,
+                "shard_lag_seconds",
+                "Age of the oldest change that is not delivered, at most; while all is, time since the last read",
+                Family::default(),
+            ),
+            oldest_unacknowledged: add(
+                r,
+                "oldest_unacknowledged_seconds",
+                "How long the oldest change that was read has waited for its acknowledgement",
+                Family::default(),
+            ),
+            until_trim: add(
+                r,
+                "seconds_until_trim",
+                "Until the stream drops the oldest change that is not delivered",
+                Family::default(),
+            ),
+        }
+    }
+
+    fn show(&self, pipeline: &str, worst: Option<Worst>) {
+        let label = PipelineLabel { pipeline: pipeline.to_owned() };
+        for (family, value) in [
+            (&self.shard_lag, worst.and_then(|worst| worst.lag)),
+            (&self.oldest_unacknowledged, worst.map(|worst| worst.waiting)),
+            (&self.until_trim, worst.and_then(Worst::until_trim)),
+        ] {
+            match value {
+                Some(value) => {
+                    family.get_or_create(&label).set(value.as_secs_f64());
+                }
+                None => {
+                    family.remove(&label);
+                }
+            }
+        }
+    }
+}
+
+/// Failed calls. The codes are the services' words: bounded.
+#[derive(Debug, Clone, Default)]
+struct ApiErrors {
+    family: Family<ErrorLabels, Counter>,
+    codes: Arc<Words>,
+}
+
+impl ApiErrors {
+    fn count(&self, error: &ApiError) {
+        let labels = ErrorLabels { api: error.api.to_owned(), code: self.codes.admit(&error.code) };
+        self.family.get_or_create(&labels).inc();
+    }
+}
+
+/// Records sent again. The reasons are Kinesis' words: bounded.
+#[derive(Debug, Clone, Default)]
+struct PutRetries {
+    family: Family<RetryLabels, Counter>,
+    reasons: Arc<Words>,
+}
+
+fn add<M: prometheus_client::registry::Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 fn put_buckets() -> Histogram {
@@ -102,17 +191,9 @@ fn lag_buckets() -> Histogram {
 }
 
 impl Families {
-    fn register(registry: &mut Registry) -> Self {
-        fn add<M: prometheus_client::registry::Metric + Clone>(
-            registry: &mut Registry,
-            name: &str,
-            help: &str,
-            metric: M,
-        ) -> M {
-            registry.register(name, help, metric.clone());
-            metric
-        }
-        let r = registry;
+    fn register(r: &mut Registry) -> Self {
+        let put_retries = PutRetries::default();
+        add(r, "put_retries", "Records sent again, by reason", put_retries.family.clone());
         Families {
             changes_read: add(r, "changes_read", "Changes read from the stream", Family::default()),
             changes_delivered: add(
@@ -172,7 +253,7 @@ impl Families {
                 "Bytes of changes that wait for Kinesis shards at their limit",
                 Family::default(),
             ),
-            put_retries: add(r, "put_retries", "Records sent again, by reason", Family::default()),
+            put_retries,
             put_duration: add(
                 r,
                 "put_duration_seconds",
@@ -193,8 +274,10 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let mut registry = Registry::with_prefix("ddb_kinesis_bridge");
         let families = Families::register(&mut registry);
-        let api_errors = Family::default();
-        registry.register("api_errors", "Failed AWS calls, by operation and error code", api_errors.clone());
+        let progress = Progress::register(&mut registry);
+        let api_errors = ApiErrors::default();
+        let family = api_errors.family.clone();
+        registry.register("api_errors", "Failed AWS calls, by operation and error code", family);
         let lease_losses = Counter::default();
         registry.register(
             "lease_losses",
@@ -205,7 +288,7 @@ impl Metrics {
         registry.register("buffered_bytes", "Bytes of changes in memory", buffered_bytes.clone());
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running program", build);
-        Arc::new(Metrics { registry, families, api_errors, lease_losses, buffered_bytes })
+        Arc::new(Metrics { registry, families, progress, api_errors, lease_losses, buffered_bytes })
     }
 
     /// One pipeline's figures.
@@ -236,7 +319,20 @@ impl Metrics {
 
     /// Counts a failed call.
     pub fn api_error(&self, error: &ApiError) {
-        count_error(&self.api_errors, error);
+        self.api_errors.count(error);
+    }
+
+    /// Sets what is looked at rather than counted, for these pipelines.
+    pub fn look<'a>(
+        &self,
+        pipelines: impl IntoIterator<Item = &'a str>,
+        worst: &BTreeMap<Arc<str>, Worst>,
+        buffered_bytes: usize,
+    ) {
+        for pipeline in pipelines {
+            self.progress.show(pipeline, worst.get(pipeline).copied());
+        }
+        self.buffered_bytes.set(i64::try_from(buffered_bytes).unwrap_or(i64::MAX));
     }
 
     /// The figures in the Prometheus text format.
@@ -251,16 +347,13 @@ impl Metrics {
 impl PipelineMetrics {
     /// Counts records that are sent again.
     pub fn put_retry(&self, reason: &str, records: u64) {
-        let labels = RetryLabels { pipeline: self.pipeline.clone(), reason: reason.to_owned() };
-        self.put_retries.get_or_create(&labels).inc_by(records);
+        let reason = self.put_retries.reasons.admit(reason);
+        let labels = RetryLabels { pipeline: self.pipeline.clone(), reason };
+        self.put_retries.family.get_or_create(&labels).inc_by(records);
     }
 
     /// Counts a failed call.
     pub fn api_error(&self, error: &ApiError) {
-        count_error(&self.api_errors, error);
+        self.api_errors.count(error);
     }
-}
-
-fn count_error(family: &Family<ErrorLabels, Counter>, error: &ApiError) {
-    family.get_or_create(&ErrorLabels { api: error.api.to_owned(), code: error.code.clone() }).inc();
 }

@@ -16,8 +16,9 @@ use crate::delivery::watermark::PLACE_BYTES;
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::order::Replay;
 use crate::lease::row::Gap;
-use crate::machine::{sleep_until, timeout};
+use crate::machine::{MonoTime, sleep_until, timeout};
 use crate::ops::repeats::Repeats;
+use crate::ops::vitals::{AT_REST, Doing, Vitals};
 use crate::record::envelope::Encoder;
 use crate::stream::SequenceNumber;
 use crate::stream::arn::StreamArn;
@@ -32,10 +33,6 @@ use crate::stream::source::{IteratorPosition, ShardId};
 const CHANGE_OVERHEAD_BYTES: usize = 512;
 /// What an allocator loses of a payload, by rounding it up and by gaps too small for the next: up to a quarter.
 const LOST_OF: usize = 4;
-
-/// In place of a moment: the shard waits for something that may take any time (memory, Kinesis, a turn at the listings,
-/// an operator), and is not stuck.
-pub const AT_REST: u64 = u64::MAX;
 
 /// What the shard's lease must hear.
 #[derive(Debug)]
@@ -75,6 +72,7 @@ pub struct Reading {
     pub in_gap: bool,
     /// When this loop last moved, on the machine's clock in milliseconds; [`AT_REST`] while it waits with good reason.
     pub touched_ms: Arc<AtomicU64>,
+    vitals: Arc<Vitals>,
     budget: Budget,
     gone: GoneTest,
     failures: Repeats,
@@ -95,6 +93,7 @@ pub struct Start {
     /// still be under way.
     pub budget: Budget,
     pub replay: Option<Replay>,
+    pub vitals: Arc<Vitals>,
 }
 
 impl Reading {
@@ -132,6 +131,7 @@ impl Reading {
             last_read: start.checkpoint,
             in_gap: start.in_gap,
             touched_ms,
+            vitals: start.vitals,
             budget: start.budget,
             gone: GoneTest::default(),
             failures: Repeats::default(),
@@ -140,6 +140,7 @@ impl Reading {
 
     /// Reads until the lease must hear of something.
     pub async fn next(mut self) -> (Self, Event) {
+        self.vitals.facts().doing(Doing::Reading);
         loop {
             self.moves();
             let now = self.shared.machine.now();
@@ -189,18 +190,22 @@ impl Reading {
     async fn get_records(&mut self, iterator: &str) -> Option<Event> {
         const API: &str = "GetRecords";
         self.rests();
+        self.vitals.facts().doing(Doing::WaitingForMemory);
         let reservation = self.budget.reserve(PAGE_BYTES).await;
+        self.vitals.facts().doing(Doing::Reading);
         let machine = Arc::clone(&self.shared.machine);
+        let asked_at;
         let answer = {
             // The semaphore is never closed.
             let _turn = self.shared.get_records.acquire().await;
             self.moves();
-            self.reader.called(machine.now());
+            asked_at = machine.now();
+            self.reader.called(asked_at);
             self.pipeline.metrics.get_records_calls.inc();
             timeout(&*machine, READ_TIMEOUT, self.pipeline.source.get_records(iterator)).await
         };
         match answer.unwrap_or_else(|| Err(ApiError::timeout(API, READ_TIMEOUT))) {
-            Ok(body) => self.take_page(body, reservation).await,
+            Ok(body) => self.take_page(body, reservation, asked_at).await,
             Err(error) => {
                 drop(reservation);
                 self.trouble(error).await
@@ -208,7 +213,12 @@ impl Reading {
         }
     }
 
-    async fn take_page(&mut self, body: Bytes, reservation: Reservation) -> Option<Event> {
+    async fn take_page(
+        &mut self,
+        body: Bytes,
+        reservation: Reservation,
+        asked_at: MonoTime,
+    ) -> Option<Event> {
         let page = match Page::parse(&body) {
             Ok(page) => page,
             // Never skipped: the same iterator is asked again, and the trouble is seen and said.
@@ -225,6 +235,7 @@ impl Reading {
             self.latest_first = Some(first.clone());
             return Some(Event::FirstOfLatest(first));
         }
+        let last_made_ms = page.records.last().map(|record| record.created_at_ms);
         let (changes, refused) = self.encode(&page.records, reservation);
         self.pipeline.metrics.changes_read.inc_by(page.records.len() as u64);
         let first = page.records.first().map(|record| record.sequence_number.clone());
@@ -234,8 +245,15 @@ impl Reading {
             last: page.records.last().map(|record| record.sequence_number.clone()),
             next_iterator: page.next_iterator.map(std::borrow::Cow::into_owned),
         };
+        let is_cut_off = facts.is_cut_off() || refused.is_some();
         let more = if facts.is_cut_off() && refused.is_none() { More::Follows } else { More::Unknown };
-        self.feeder.submit(changes, more).await;
+        let total = self.feeder.submit(changes, more).await;
+        let now = self.shared.machine.now();
+        {
+            let mut vitals = self.vitals.facts();
+            vitals.submitted(now, total);
+            vitals.page(now, asked_at, is_cut_off, last_made_ms);
+        }
         if facts.last.is_some() {
             self.last_read.clone_from(&facts.last);
             self.unread = None;

@@ -12,15 +12,17 @@ use super::course::Course;
 use super::finish;
 use super::held::Held;
 use super::pipeline::{Pipeline, Shared};
-use super::reading::{AT_REST, Event, Reading, Start};
+use super::reading::{Event, Reading, Start};
 use crate::delivery::inlet::{ShardInlet, WriterHandle};
 use crate::delivery::lanes::ShardSlot;
 use crate::delivery::memory::Budget;
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::row::{Gap, ShardKey, ShardRow};
 use crate::machine::{BoxFuture, MonoTime, sleep_until};
+use crate::ops::board::Seat;
 use crate::ops::health::Trouble;
 use crate::ops::repeats::Repeats;
+use crate::ops::vitals::{AT_REST, Doing, Vitals};
 use crate::retry::Retry;
 use crate::stream::arn::StreamArn;
 
@@ -77,7 +79,11 @@ impl ShardTask {
             self.deadline.clone(),
         );
         let now = self.shared.machine.now();
+        let vitals = Vitals::new(Arc::clone(&self.touched_ms), now, held.position_ms());
+        let seat = self.shared.health.holds(&self.pipeline.name, self.key.to_string(), Arc::clone(&vitals));
         let mut run = Run {
+            vitals,
+            _seat: seat,
             checkpoint_due: now + self.shared.checkpoint_interval,
             budget: self.pipeline.shard_budget(),
             task: self,
@@ -126,6 +132,8 @@ type ReadingStep = BoxFuture<(Reading, Event)>;
 /// A shard's task under way.
 struct Run {
     task: ShardTask,
+    vitals: Arc<Vitals>,
+    _seat: Seat,
     inlet: ShardInlet,
     budget: Budget,
     held: Held,
@@ -148,6 +156,7 @@ impl Run {
             self.absorb_progress();
             if self.reading.is_none() {
                 self.task.touched_ms.store(AT_REST, Ordering::Release);
+                self.vitals.facts().doing(Doing::NotReading);
             }
             if let Some(end) = self.end_of_phase().await {
                 return end;
@@ -191,6 +200,7 @@ impl Run {
             budget: self.budget.clone(),
             in_gap: row.gaps.last().is_some_and(|gap| gap.to.is_none()),
             replay: row.replay.clone(),
+            vitals: Arc::clone(&self.vitals),
         };
         let reading = Reading::new(
             Arc::clone(&task.shared),
@@ -204,6 +214,8 @@ impl Run {
 
     fn absorb_progress(&mut self) {
         let progress = self.inlet.progress.borrow_and_update().clone();
+        let now = self.task.shared.machine.now();
+        self.vitals.facts().acknowledged(now, progress.completed, progress.oldest_open_ms);
         if let Some(checkpoint) = &progress.checkpoint {
             self.held.advance(checkpoint);
         }

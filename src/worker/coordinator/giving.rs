@@ -139,6 +139,7 @@ impl Tenure {
         let at_work = || self.running.values().filter(|running| !running.is_over()).count();
         let mut before = self.running.len();
         while before > 0 && machine.now() < until {
+            self.shared.health.moved();
             let left = until.since(machine.now());
             timeout(machine, left.min(Duration::from_millis(100)), self.wake.notified()).await;
             let now = at_work();

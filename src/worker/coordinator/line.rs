@@ -12,7 +12,9 @@ use crate::lease::order::Rewind;
 use crate::lease::rewind::StoredEnds;
 use crate::lease::row::{Owner, StreamRow};
 use crate::machine::{MonoTime, Task};
+use crate::ops::board::Seat;
 use crate::ops::health::Trouble;
+use crate::ops::pulse::Pulse;
 use crate::ops::repeats::Repeats;
 use crate::worker::pipeline::{Pipeline, Shared};
 use crate::worker::task;
@@ -21,7 +23,9 @@ use crate::worker::task;
 pub(super) struct Line {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) writer: WriterHandle,
-    pub(super) _writer_task: Task,
+    /// Gone before the task is: that it ends with the line is as it should be.
+    _watched: Seat,
+    _writer_task: Task,
     pub(super) discovery: Option<Task>,
     pub(super) sweep_now: Arc<Notify>,
     /// Rows that do not read, and a stream row of another pipeline: said now and then, and left alone.
@@ -53,10 +57,15 @@ impl Line {
             pipeline.shrink(),
             pipeline.metrics.clone(),
         );
+        let pulse = Arc::new(Pulse::default());
+        let watched = shared.health.needs(format!("pipeline {}: the writer", pipeline.name), Arc::clone(&pulse));
+        let machine = Arc::clone(&shared.machine);
+        let run = async move { pulse.of(&*machine, writer.run()).await };
         Line {
             pipeline: Arc::clone(pipeline),
             writer: handle,
-            _writer_task: shared.machine.spawn(task(writer.run())),
+            _watched: watched,
+            _writer_task: shared.machine.spawn(task(run)),
             discovery: None,
             sweep_now: Arc::default(),
             bad_rows: Repeats::default(),
@@ -116,5 +125,12 @@ impl Line {
         if let Some(times) = self.bad_rows.happened(now) {
             tracing::error!(pipeline = &*self.pipeline.name, times, "left alone: {what}");
         }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // With the tenure, all its leases are gone.
+        self.pipeline.metrics.leases_owned.set(0);
     }
 }

@@ -134,6 +134,7 @@ impl Tenure {
     pub async fn run(mut self, shutdown: &mut watch::Receiver<bool>) -> TenureEnd {
         let machine = Arc::clone(&self.shared.machine);
         let mut heart = self.heart.clone();
+        self.shared.health.has_begun();
         loop {
             tokio::select! {
                 biased;
@@ -169,7 +170,6 @@ impl Tenure {
 
     async fn round(&mut self) {
         self.shared.health.moved();
-        self.shared.metrics.buffered_bytes.set(i64::try_from(self.shared.budget.used()).unwrap_or(i64::MAX));
         self.watch_over();
         let machine = Arc::clone(&self.shared.machine);
         match self.look().await {
