@@ -12,6 +12,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::error_codes::{bare_code, kind_of_cancellation, kind_of_code, kind_of_status};
 use super::http::AtAddress;
+use super::spoken;
 use crate::error::{ApiError, ErrorKind};
 
 /// The code of a call that was not sent because its credentials were denied: a role that may not be assumed. The call's
@@ -58,8 +59,11 @@ pub(super) fn canceled(api: &'static str, reasons: &[&str], message: Option<&str
     } else {
         kind_of_cancellation(reasons.iter().copied())
     };
-    let message =
-        if message.is_empty() { format!("reasons [{}]", reasons.join(", ")) } else { message.to_owned() };
+    let message = if message.is_empty() {
+        format!("reasons [{}]", reasons.join(", "))
+    } else {
+        spoken::message(api, kind, message)
+    };
     ApiError::new(api, kind, "TransactionCanceledException", message)
 }
 
@@ -67,11 +71,11 @@ fn service_error(api: &'static str, meta: &ErrorMetadata, status: u16) -> ApiErr
     let code = meta.code().map(bare_code).filter(|code| !code.is_empty());
     let kind = code.and_then(kind_of_code).unwrap_or_else(|| kind_of_status(status));
     let message = match (meta.message(), code) {
-        (Some(message), _) if !message.is_empty() => message.to_owned(),
+        (Some(message), _) if !message.is_empty() => spoken::message(api, kind, message),
         (_, Some(_)) => format!("HTTP status {status}"),
         (_, None) => format!("HTTP status {status} without an error code: is the endpoint an AWS API?"),
     };
-    ApiError::new(api, kind, code.map_or_else(|| format!("Http{status}"), str::to_owned), message)
+    ApiError::new(api, kind, code.map_or_else(|| format!("Http{status}"), spoken::code), message)
 }
 
 /// The SDK could not read the answer. Its status still tells whether the request is to blame.
@@ -99,7 +103,8 @@ fn credentials(api: &'static str, error: &(dyn Error + 'static)) -> Option<ApiEr
     let (kind, code, message) = match refusal {
         Some(meta) => {
             let kind = meta.code().map(bare_code).and_then(kind_of_code);
-            let message = meta.message().map_or_else(|| cause(failure), str::to_owned);
+            let spoken = |message| spoken::message("AssumeRole", ErrorKind::Credentials, message);
+            let message = meta.message().map_or_else(|| cause(failure), spoken);
             match kind {
                 Some(ErrorKind::Denied) => (ErrorKind::Denied, CREDENTIALS_DENIED, message),
                 Some(kind) if kind.is_passing() => (kind, "CredentialsUnavailable", message),

@@ -20,6 +20,7 @@ mod raw_body;
 mod served_at;
 pub mod sink;
 pub mod source;
+mod spoken;
 mod target_shards;
 
 pub use check::{Report, check};

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::error::unusable;
 use super::error_codes::kind_of_code;
+use super::spoken;
 use crate::config::StreamName;
 use crate::delivery::sink::{EntryError, Placement, PutEntry};
 use crate::error::{ApiError, ErrorKind};
@@ -92,11 +93,10 @@ pub(super) fn results(body: &[u8], entries: usize) -> Result<Vec<Result<Placemen
 fn result(entry: &Entry<'_>, shard_ids: &mut ShardIds) -> Result<Placement, EntryError> {
     if let Some(code) = entry.error_code {
         let code = code.decode().unwrap_or_default();
-        return Err(EntryError {
-            kind: kind_of_code(&code).unwrap_or(ErrorKind::Transient),
-            code: code.into_owned(),
-            message: entry.error_message.and_then(JsonStr::decode).unwrap_or_default().into_owned(),
-        });
+        let kind = kind_of_code(&code).unwrap_or(ErrorKind::Transient);
+        let message = entry.error_message.and_then(JsonStr::decode).unwrap_or_default();
+        let (code, message) = (spoken::code(&code), spoken::message(PUT_RECORDS, kind, &message));
+        return Err(EntryError { kind, code, message });
     }
     placement(entry, shard_ids).ok_or_else(|| EntryError {
         kind: ErrorKind::Transient,

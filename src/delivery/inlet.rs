@@ -115,7 +115,8 @@ impl Feeder {
     pub async fn submit(&self, changes: Vec<Submission>, more: More) -> u64 {
         let count = changes.len() as u64;
         let last = changes.last().map(|change| change.sequence_number().clone());
-        let is_sent = count > 0 && self.commands.send(Command::Submit(self.slot, changes, more)).await.is_ok();
+        let is_sent =
+            count > 0 && self.commands.send(Command::Submit(self.slot, changes, more)).await.is_ok();
         let mut submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
         if is_sent {
             submitted.count += count;

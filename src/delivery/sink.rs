@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use crate::error::{ApiError, ErrorKind};
 use crate::stream::SequenceNumber;
@@ -23,6 +24,13 @@ impl PutEntry {
     /// The bytes that Kinesis' limits count: data and partition key.
     pub fn size_bytes(&self) -> usize {
         self.data.len() + self.partition_key.len()
+    }
+
+    /// The record as logs and lease rows may name it: who holds the item can tell that it is this one, nobody can read it.
+    pub fn described(&self) -> String {
+        let hash = Sha256::digest(self.partition_key.as_bytes());
+        let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        format!("{} bytes, the SHA-256 of its partition key begins with {hash}", self.size_bytes())
     }
 }
 

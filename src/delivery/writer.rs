@@ -337,14 +337,14 @@ impl Writer {
             self.metrics.truncated.inc();
             tracing::warn!(
                 pipeline = &*self.pipeline,
-                bytes = entry.size_bytes(),
+                record = entry.described(),
                 "Kinesis refused a record, sending it with an image less; raise the stream's MaxRecordSizeInKiB to keep it: {error}"
             );
             self.lanes.replace_head(sent.lane, data, self.putter.machine.now());
             return;
         }
         let Some(shard) = self.shards.get_mut(&sent.shard) else { return };
-        let reason = format!("Kinesis refuses a record of {} bytes: {error}", entry.size_bytes());
+        let reason = format!("Kinesis refuses a record ({}): {error}", entry.described());
         shard.halted = Some(reason.into());
         self.expected.remove(&sent.shard);
         // Its lanes go, but what is in flight may still move the checkpoint.

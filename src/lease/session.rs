@@ -12,6 +12,7 @@ use super::row::{Owner, SessionRow};
 use super::store::{CALL_TIMEOUT, LeaseStore};
 use crate::error::{ApiError, ErrorKind};
 use crate::machine::{Machine, MonoTime, timeout};
+use crate::ops::metrics::Metrics;
 use crate::ops::repeats::Repeats;
 use crate::retry::Retry;
 
@@ -109,6 +110,7 @@ pub struct Session {
     pipelines: Vec<String>,
     store: LeaseStore,
     machine: Arc<dyn Machine>,
+    metrics: Arc<Metrics>,
     timing: SessionTiming,
     deadline_sender: watch::Sender<MonoTime>,
 }
@@ -119,6 +121,7 @@ impl Session {
     pub async fn begin(
         store: LeaseStore,
         machine: Arc<dyn Machine>,
+        metrics: Arc<Metrics>,
         timing: SessionTiming,
         identity: &Identity,
     ) -> Result<Self, SessionError> {
@@ -146,6 +149,7 @@ impl Session {
                         pipelines: identity.pipelines.clone(),
                         store,
                         machine,
+                        metrics,
                         timing,
                         deadline_sender,
                     });
@@ -157,6 +161,7 @@ impl Session {
                     return Err(SessionError::IdInUse { id: identity.id.clone(), host });
                 }
                 Err(error) => {
+                    metrics.api_error(&error);
                     if let Some(times) = failures.happened(machine.now()) {
                         tracing::warn!(times, "begin a session: {error}");
                     }
@@ -272,6 +277,7 @@ impl Session {
                     return;
                 }
                 Err(error) => {
+                    self.metrics.api_error(&error);
                     if let Some(times) = failures.happened(self.machine.now()) {
                         tracing::warn!(times, "heartbeat: {error}");
                     }

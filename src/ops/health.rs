@@ -121,7 +121,9 @@ impl Health {
         let mut why = Vec::new();
         let may_act = lock(&self.deadline).as_ref().is_some_and(|deadline| *deadline.borrow() > now.mono);
         if !may_act {
-            why.push("no session: the lease table cannot be reached, or no heartbeat succeeded in time".to_owned());
+            why.push(
+                "no session: the lease table cannot be reached, or no heartbeat succeeded in time".to_owned(),
+            );
         }
         why.extend(lock(&self.troubles).iter().map(|(concerns, what)| format!("{concerns}: {what}")));
         for Shard { pipeline, shard, vitals } in self.board.shards() {
@@ -251,7 +253,10 @@ mod tests {
         assert_eq!(health.ready(), Ok(()));
         machine.sleep(Duration::from_secs(1)).await;
         let why = health.ready().unwrap_err();
-        assert!(why.starts_with("pipeline orders, shard l/shard-1: stalled: not read for 301 s; the log"), "{why}");
+        assert!(
+            why.starts_with("pipeline orders, shard l/shard-1: stalled: not read for 301 s; the log"),
+            "{why}"
+        );
         vitals.facts().doing(Doing::WaitingForMemory);
         assert!(health.ready().unwrap_err().contains("for want of memory"));
         vitals.facts().page(machine.now(), machine.now(), false, None);

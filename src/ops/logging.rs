@@ -17,8 +17,9 @@ use crate::config::{Log, LogFormat};
 /// The environment variable that wins over `[log] level`.
 const VARIABLE: &str = "RUST_LOG";
 
-/// Targets (by prefix) that say too much at `info`: the SDK and the HTTP stack beneath it.
-const QUIET: &str = "aws=warn,hyper=warn,h2=warn,rustls=warn,tower=warn";
+/// What a bare level is for: this program's own events. All others stay at `warn` unless they are named: at `debug` the SDK
+/// and the HTTP stack write whole requests, that is items and credentials.
+const OURS: &str = "ddb_kinesis_bridge";
 
 const REMEDY: &str =
     r#"write "error", "warn", "info", "debug", "trace" or "off", or a list such as "info,aws=debug""#;
@@ -63,7 +64,8 @@ fn directives(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
-/// The filter that `text` says, with the quiet targets beneath it: a directive for one of them wins.
+/// The filter that `text` says. A bare level is for this program, and for others as far as it is no more than `warn`; a
+/// directive that names a target wins.
 fn parse(text: &str) -> Result<EnvFilter, String> {
     if directives(text).next().is_none() {
         return Err(format!("there is no log level; {REMEDY}"));
@@ -72,9 +74,14 @@ fn parse(text: &str) -> Result<EnvFilter, String> {
     if !text.is_ascii() {
         return Err(format!("{text:?} holds characters that no log target has; {REMEDY}"));
     }
-    let base = directives(text).filter_map(|word| LevelFilter::from_str(word).ok()).last();
-    let quiet = if base > Some(LevelFilter::WARN) { QUIET } else { "" };
-    let all: Vec<&str> = directives(quiet).chain(directives(text)).collect();
+    let (bare, named): (Vec<&str>, Vec<&str>) =
+        directives(text).partition(|word| LevelFilter::from_str(word).is_ok());
+    let level = bare.last().and_then(|word| LevelFilter::from_str(word).ok());
+    let mut all: Vec<String> = Vec::new();
+    if let Some(level) = level {
+        all.extend([level.min(LevelFilter::WARN).to_string(), format!("{OURS}={level}")]);
+    }
+    all.extend(named.into_iter().map(str::to_owned));
     EnvFilter::builder()
         .parse(all.join(","))
         .map_err(|error| format!("{text:?} is not a log filter ({error}); {REMEDY}"))
@@ -148,6 +155,10 @@ mod tests {
         assert!(written("debug,aws_smithy=debug", LogFormat::Text).contains("chatter"));
         assert_eq!(written("error", LogFormat::Text), "");
         assert_eq!(written("off", LogFormat::Text), "");
+        for loud in ["debug", "trace"] {
+            let text = written(loud, LogFormat::Text);
+            assert!(text.contains("details") && !text.contains("chatter"), "{text}");
+        }
     }
 
     #[test]

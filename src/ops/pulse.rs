@@ -45,7 +45,11 @@ impl Pulse {
             OVER => Err("has ended unexpectedly".to_owned()),
             since_ms => {
                 let busy = now.since(MonoTime::from_origin(Duration::from_millis(since_ms)));
-                if busy <= AT_WORK_FOR { Ok(()) } else { Err(format!("has not moved for {} s", busy.as_secs())) }
+                if busy <= AT_WORK_FOR {
+                    Ok(())
+                } else {
+                    Err(format!("has not moved for {} s", busy.as_secs()))
+                }
             }
         }
     }

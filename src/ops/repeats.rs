@@ -1,6 +1,6 @@
 //! Repeated failures: the same trouble is said once when it begins, then at most once a minute with how often it came,
-//! and once when it has been over for a while: trouble that comes and goes would else be said with every call. Pure: the
-//! clock is handed in.
+//! and once when it has been over for a while. Trouble that comes and goes is said no more often than that: not with every
+//! call, nor each time that it comes back. Pure: the clock is handed in.
 
 use std::time::Duration;
 
@@ -15,8 +15,12 @@ const OVER_AFTER: Duration = Duration::from_secs(10);
 pub struct Repeats {
     said_at: Option<MonoTime>,
     happened_at: MonoTime,
+    /// Since it was last said.
     unsaid: u64,
+    /// Since it was last over.
     total: u64,
+    /// It was said since it was last over.
+    is_said: bool,
 }
 
 impl Repeats {
@@ -28,16 +32,22 @@ impl Repeats {
         if self.said_at.is_some_and(|said| now.since(said) < SAY_AGAIN_AFTER) {
             return None;
         }
-        self.said_at = Some(now);
+        (self.said_at, self.is_said) = (Some(now), true);
         Some(std::mem::take(&mut self.unsaid))
     }
 
-    /// It did not happen this time. `Some(n)` when it is over, after `n` times, to be said once.
+    /// It did not happen this time. `Some(n)` when it is over, after `n` times, to be said once. That of which nobody heard
+    /// ends unheard, and is counted when it is next said.
     pub fn went_well(&mut self, now: MonoTime) -> Option<u64> {
         if self.total == 0 || now.since(self.happened_at) < OVER_AFTER {
             return None;
         }
-        Some(std::mem::take(self).total)
+        let total = std::mem::take(&mut self.total);
+        if !std::mem::take(&mut self.is_said) {
+            return None;
+        }
+        self.unsaid = 0;
+        Some(total)
     }
 }
 
@@ -58,7 +68,20 @@ mod tests {
         assert_eq!(repeats.happened(at(60)), Some(3));
         assert_eq!(repeats.went_well(at(70)), Some(4));
         assert_eq!(repeats.went_well(at(71)), None);
-        assert_eq!(repeats.happened(at(72)), Some(1));
+        assert_eq!(repeats.happened(at(200)), Some(1));
+    }
+
+    #[test]
+    fn what_comes_back_within_a_minute_is_not_said_anew() {
+        let mut repeats = Repeats::default();
+        assert_eq!(repeats.happened(at(0)), Some(1));
+        assert_eq!(repeats.went_well(at(10)), Some(1));
+        for again in [11, 22, 33, 44] {
+            assert_eq!(repeats.happened(at(again)), None);
+            assert_eq!(repeats.went_well(at(again + 10)), None);
+        }
+        assert_eq!(repeats.happened(at(60)), Some(5), "with what nobody heard of");
+        assert_eq!(repeats.went_well(at(70)), Some(1));
     }
 
     #[test]

@@ -32,7 +32,9 @@ impl Words {
 /// As AWS spells error codes: `ThrottlingException`, `InvalidClientTokenId`, `Throttling.User`.
 pub fn is_word(text: &str) -> bool {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.len() <= MAX_CHARS && text.chars().all(is_fine)
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.len() <= MAX_CHARS
+        && text.chars().all(is_fine)
 }
 
 #[cfg(test)]

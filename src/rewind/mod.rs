@@ -121,7 +121,8 @@ impl Rewinding {
         // It serves no pipeline, and drains: no lease is meant for it.
         let identity = Identity { id: session_id(&pipeline), host: self.host.clone(), pipelines: vec![] };
         let (store, machine) = (self.shared.store.clone(), Arc::clone(&self.shared.machine));
-        let session = Session::begin(store, machine, self.timing, &identity).await;
+        let metrics = Arc::clone(&self.shared.metrics);
+        let session = Session::begin(store, machine, metrics, self.timing, &identity).await;
         let session =
             session.map_err(|SessionError::IdInUse { host, .. }| RewindError::Busy { pipeline, host })?;
         session.figures.draining.store(true, Ordering::Release);

@@ -117,6 +117,7 @@ impl Worker {
         let begin = Session::begin(
             self.shared.store.clone(),
             Arc::clone(machine),
+            Arc::clone(&self.shared.metrics),
             self.settings.timing,
             &self.settings.identity,
         );

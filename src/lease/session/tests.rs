@@ -27,7 +27,8 @@ impl Stage {
 
     /// Begins a session; it has ten minutes.
     async fn begin(&self, timing: SessionTiming) -> Result<Session, SessionError> {
-        let begin = Session::begin(self.store.clone(), self.machine.clone(), timing, &self.identity);
+        let (store, machine) = (self.store.clone(), self.machine.clone());
+        let begin = Session::begin(store, machine, Metrics::new(), timing, &self.identity);
         timeout(&*self.machine, Duration::from_secs(600), begin).await.expect("it comes to an end")
     }
 

@@ -58,7 +58,8 @@ impl Line {
             pipeline.metrics.clone(),
         );
         let pulse = Arc::new(Pulse::default());
-        let watched = shared.health.needs(format!("pipeline {}: the writer", pipeline.name), Arc::clone(&pulse));
+        let watched =
+            shared.health.needs(format!("pipeline {}: the writer", pipeline.name), Arc::clone(&pulse));
         let machine = Arc::clone(&shared.machine);
         let run = async move { pulse.of(&*machine, writer.run()).await };
         Line {

@@ -194,7 +194,8 @@ impl Tenure {
             Some(async move { (index, candidate.key.clone(), try_take(store, name, &candidate, me).await) })
         });
         // Many takes that all wait for an answer take long: that is no standing still.
-        let takes = stream::iter(takes).buffer_unordered(TAKES_AT_A_TIME).inspect(|_| self.shared.health.moved());
+        let takes =
+            stream::iter(takes).buffer_unordered(TAKES_AT_A_TIME).inspect(|_| self.shared.health.moved());
         let results: Vec<(usize, ShardKey, Result<Take, ApiError>)> = takes.collect().await;
         let mut failed = None;
         for (index, key, result) in results {
