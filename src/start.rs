@@ -17,9 +17,11 @@ use crate::error::ApiError;
 use crate::lease::session::{Identity, SessionError, SessionTiming};
 use crate::lease::store::LeaseStore;
 use crate::machine::{Machine, RealMachine};
-use crate::ops::http;
+use crate::ops::emf::Emf;
+use crate::ops::emf_log::EmfLog;
 use crate::ops::metrics::Metrics;
 use crate::ops::shown::Shown;
+use crate::ops::{http, systemd};
 use crate::worker::pipeline::{Ends, Pipeline, Shared};
 use crate::worker::{NotThisPipeline, Worker, WorkerSettings};
 
@@ -41,6 +43,7 @@ pub enum StartError {
 pub struct Bridge {
     worker: Worker,
     listen: Option<std::net::SocketAddr>,
+    emf: Option<Emf>,
 }
 
 impl Bridge {
@@ -75,24 +78,42 @@ impl Bridge {
             shutdown_timeout: config.worker.shutdown_timeout,
         };
         let worker = Worker { shared: Arc::new(shared), pipelines, settings };
-        Ok(Bridge { worker, listen: config.http.listen })
+        let emf = config.metrics.emf.then(|| Emf::new(&config.metrics.namespace, &config.worker.id));
+        Ok(Bridge { worker, listen: config.http.listen, emf })
     }
 
     /// Runs until `stop` turns true, and drains then.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), StartError> {
+        let (shown, machine) = (self.shown(), Arc::clone(&self.worker.shared.machine));
+        // Dropped with this function's end, and the tasks with them.
+        let _listener = self.listen.map(|address| {
+            machine.spawn(Box::pin(http::serve(address, shown.clone(), Arc::clone(&machine))))
+        });
+        let _manager =
+            machine.spawn(Box::pin(systemd::tell(shown.clone(), stop.clone(), Arc::clone(&machine))));
+        let Some(emf) = self.emf else { return Ok(self.worker.run(stop).await?) };
+        let mut log = EmfLog::new(emf, shown, machine);
+        let result = {
+            let work = std::pin::pin!(self.worker.run(stop));
+            tokio::select! {
+                biased;
+                result = work => result,
+                never = log.keep() => match never {},
+            }
+        };
+        // What came since the last minute.
+        log.write().await;
+        Ok(result?)
+    }
+
+    fn shown(&self) -> Shown {
         let shared = &self.worker.shared;
-        let shown = Shown {
+        Shown {
             metrics: Arc::clone(&shared.metrics),
             health: Arc::clone(&shared.health),
             budget: shared.budget.clone(),
             pipelines: self.worker.pipelines.iter().map(|pipeline| Arc::clone(&pipeline.name)).collect(),
-        };
-        let machine = Arc::clone(&shared.machine);
-        // Dropped with this function's end, and the listener with it.
-        let _listener = self
-            .listen
-            .map(|address| machine.spawn(Box::pin(http::serve(address, shown, Arc::clone(&machine)))));
-        Ok(self.worker.run(stop).await?)
+        }
     }
 }
 

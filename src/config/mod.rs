@@ -25,8 +25,8 @@ pub use crate::record::key::PartitionKeyMode;
 pub use arn::StreamName;
 pub use error::ConfigError;
 pub use settings::{
-    Aggregation, Config, Connection, Http, LeaseTable, Log, LogFormat, OnGap, Ordering, Pipeline, Record,
-    Sink, Source, SourceOf, Start, Worker,
+    Aggregation, Config, Connection, Http, LeaseTable, Log, LogFormat, Metrics, OnGap, Ordering, Pipeline,
+    Record, Sink, Source, SourceOf, Start, Worker,
 };
 pub use source::{CONFIG_VARIABLE, ConfigSource};
 

@@ -21,6 +21,20 @@ pub(super) fn stream(text: &str) -> Result<String, String> {
     checked(text, 1, 128, "a Kinesis stream name").map(str::to_owned)
 }
 
+/// A CloudWatch namespace.
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    let is_char = |c: char| is_name_char(c) || matches!(c, '/' | '#' | ':' | ' ');
+    let is_plain = (1..=255).contains(&text.len()) && text.chars().all(is_char) && !text.trim().is_empty();
+    if is_plain && !text.starts_with(':') && !text.starts_with("AWS/") {
+        return Ok(text.to_owned());
+    }
+    let found = quoted(text);
+    Err(format!(
+        "{found} is not a CloudWatch namespace of your own; write 1 to 255 letters, digits, spaces or `-_./#:`, neither \
+         `:` nor `AWS/` in front"
+    ))
+}
+
 /// Letters, digits, `-`, `_` and `.`.
 pub(super) fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
@@ -46,6 +60,16 @@ mod tests {
         assert!(stream("x").is_ok() && stream(&"x".repeat(128)).is_ok() && stream(&"x".repeat(129)).is_err());
         for bad in ["", " ", "a b", "a/b", "a#b", "ä", "a\n"] {
             assert!(identifier(bad).is_err() && stream(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn namespaces() {
+        for good in ["Orders/Bridge", "a b:c#d", "AWS"] {
+            assert!(namespace(good).is_ok(), "{good}");
+        }
+        for bad in ["", " ", ":a", "AWS/DynamoDB", "ä", "a\n", &"x".repeat(256)] {
+            assert!(namespace(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Stage two, the process's own sections: `[worker]`, `[lease_table]`, `[http]` and `[log]`, with their defaults
+//! Stage two, the process's own sections: `[worker]`, `[lease_table]`, `[http]`, `[metrics]` and `[log]`, with their defaults
 //! and limits. Pipelines are read in `pipeline`.
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use super::error::Problem;
 use super::names;
 use super::pipeline;
 use super::section::{Document, Section, line_of};
-use super::settings::{Config, Http, LeaseTable, Log, LogFormat, SourceOf, Worker};
+use super::settings::{Config, Http, LeaseTable, Log, LogFormat, Metrics, SourceOf, Worker};
 use super::values::{Limits, quoted};
 use crate::ops::logging;
 
@@ -48,9 +48,10 @@ fn whole(root: &Section<'_>, env: Env<'_>) -> Config {
     let worker = worker(&root.section("worker"), env);
     let lease_table = lease_table(&root.section("lease_table"));
     let http = http(&root.section("http"));
+    let metrics = metrics(&root.section("metrics"));
     let log = log(&root.section("log"));
     let before = root.problems();
-    let config = Config { worker, lease_table, http, log, pipelines: pipeline::all(root) };
+    let config = Config { worker, lease_table, http, metrics, log, pipelines: pipeline::all(root) };
     root.reject_unknown_keys();
     // A misspelt or misshapen `pipeline` has been rejected by now, and says more than its absence.
     if config.pipelines.is_empty() && root.problems() == before {
@@ -150,6 +151,18 @@ fn http(section: &Section<'_>) -> Http {
     });
     section.reject_unknown_keys();
     Http { listen: listen.unwrap_or(Some(default)) }
+}
+
+fn metrics(section: &Section<'_>) -> Metrics {
+    let default = Metrics::default();
+    let metrics = Metrics {
+        emf: section.boolean("emf", default.emf),
+        namespace: section
+            .parsed("namespace", "a CloudWatch namespace in quotes", names::namespace)
+            .unwrap_or(default.namespace),
+    };
+    section.reject_unknown_keys();
+    metrics
 }
 
 fn log(section: &Section<'_>) -> Log {

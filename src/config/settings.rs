@@ -14,6 +14,7 @@ pub struct Config {
     pub worker: Worker,
     pub lease_table: LeaseTable,
     pub http: Http,
+    pub metrics: Metrics,
     pub log: Log,
     /// At least one; their names differ.
     pub pipelines: Vec<Pipeline>,
@@ -53,6 +54,21 @@ pub struct LeaseTable {
 pub struct Http {
     /// Address to listen on; none turns HTTP off.
     pub listen: Option<SocketAddr>,
+}
+
+/// `[metrics]`: the figures in other forms than on `[http] listen`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Write them to standard output in CloudWatch's embedded metric format, once a minute.
+    pub emf: bool,
+    /// The CloudWatch namespace that they get.
+    pub namespace: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { emf: false, namespace: "ddb-kinesis-bridge".to_owned() }
+    }
 }
 
 /// `[log]`.

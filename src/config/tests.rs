@@ -63,7 +63,8 @@ fn the_minimal_configuration_has_the_documented_defaults() {
     assert_eq!(config.lease_table.failover_time, Duration::from_secs(10));
     assert_eq!(config.lease_table.checkpoint_interval, Duration::from_secs(5));
     assert_eq!(config.http.listen, Some(([127, 0, 0, 1], 9464).into()));
-    assert_eq!((config.log.level.as_str(), config.log.format), ("info", LogFormat::Auto));
+    let log = (config.log.level.as_str(), config.log.format);
+    assert_eq!((log, config.metrics), (("info", LogFormat::Auto), Metrics::default()));
     let [pipeline] = config.pipelines.as_slice() else { panic!("{:?}", config.pipelines) };
     let none = Connection::default();
     assert_eq!(
@@ -112,6 +113,7 @@ fn every_choice_and_connection_is_read() {
         r#"
         http = { listen = "" }
         log = { level = "warn,aws=info", format = "json" }
+        metrics = { emf = true }
         [lease_table]
         create = false
         region = "eu-west-1"
@@ -137,8 +139,8 @@ fn every_choice_and_connection_is_read() {
     .unwrap();
     let [pipeline] = config.pipelines.as_slice() else { panic!("{:?}", config.pipelines) };
     assert_eq!(
-        (config.http.listen, config.log.format, config.lease_table.create),
-        (None, LogFormat::Json, false)
+        (config.http.listen, config.log.format, config.lease_table.create, config.metrics.emf),
+        (None, LogFormat::Json, false, true)
     );
     assert_eq!(config.lease_table.connection.external_id.as_deref(), Some("x-prod"));
     assert_eq!(pipeline.source.of.table_name(), "orders");
@@ -213,6 +215,7 @@ fn limits_are_checked() {
         ("[lease_table]\nname = \"ab\"", "", "", ["lease_table.name", "DynamoDB table name"]),
         ("[lease_table]\nname = \"orders\"", "", "", ["pipeline[0].source.table", "lease table itself"]),
         ("[http]\nlisten = \"localhost:1\"", "", "", ["http.listen", "127.0.0.1:9464"]),
+        ("[metrics]\nnamespace = \"AWS/Orders\"", "", "", ["metrics.namespace", "of your own"]),
         ("[log]\nlevel = \"inof\"", "", "", ["log.level", "not a log level"]),
         ("[log]\nformat = \"jsn\"", "", "", ["log.format", "did you mean \"json\"?"]),
         ("[worker]\nid = \"\"", "", "", ["worker.id", "1 to 128 letters"]),

@@ -2,6 +2,9 @@
 
 pub mod ask;
 pub mod board;
+pub mod emf;
+pub mod emf_log;
+pub mod exposition;
 pub mod health;
 pub mod http;
 pub mod logging;
@@ -9,5 +12,6 @@ pub mod metrics;
 pub mod pulse;
 pub mod repeats;
 pub mod shown;
+pub mod systemd;
 pub mod vitals;
 pub mod words;
