@@ -55,6 +55,11 @@ impl Process {
 
     /// `run` with this configuration and nothing but these variables in its environment.
     pub fn run_with(config: &str, environment: &[(&str, &str)]) -> Process {
+        Process::run_into(config, environment, Stdio::null())
+    }
+
+    /// The same, with its standard output going there.
+    pub fn run_into(config: &str, environment: &[(&str, &str)], stdout: Stdio) -> Process {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         file.write_all(config.as_bytes()).expect("the configuration is written");
         let mut child = command()
@@ -62,7 +67,7 @@ impl Process {
             .args(["run", "--config"])
             .arg(file.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the built binary starts");

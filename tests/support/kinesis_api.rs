@@ -112,7 +112,8 @@ pub fn put_records(
         match fail.filter(|fail| fail.which.hits(index, stream.entries_seen, &entry.partition_key)) {
             Some(fail) => {
                 failed += 1;
-                let message = "scripted failure of this entry";
+                // A service may quote what it was sent: nobody may repeat that.
+                let message = format!("scripted failure of {:?}", entry.partition_key);
                 answers.push(json!({"ErrorCode": fail.code, "ErrorMessage": message}));
             }
             None if entry.finds_full(stream) => {
