@@ -13,6 +13,7 @@ use crate::support::fault::{Fault, Which};
 /// In items, in keys, in credentials; in Base64 the second begins with `UVVBR0dB`, the first with `WkVCUk`.
 const VALUE: &str = "ZEBRA-in-an-item";
 const KEY: &str = "QUAGGA-in-a-key";
+const CARRIED: &str = "QUAGGA-that-is-carried";
 const SECRET: &str = "OKAPI-in-a-secret";
 const TOKEN: &str = "KUDU-in-a-token";
 
@@ -59,13 +60,11 @@ async fn neither_items_nor_credentials_are_told() {
     let stage = Stage::with_shards(1);
     stage.fake.world().quirks.secret_access_key = Some(SECRET.to_owned());
     script(&stage);
-    {
-        let mut world = stage.fake.world();
-        for id in ["a", KEY] {
-            let item = json!({"id": {"S": id}, "line": {"N": "1"}, "text": {"S": VALUE}});
-            world.put(TABLE, item).expect("a change");
-        }
-    }
+    let put = |id: &str| {
+        let item = json!({"id": {"S": id}, "line": {"N": "1"}, "text": {"S": VALUE}});
+        stage.fake.world().put(TABLE, item).expect("a change");
+    };
+    put(CARRIED);
     let shard = stage.open_shard();
     let out = tempfile::NamedTempFile::new().expect("a temporary file");
     let front = format!("{HTTP}\n[log]\nlevel = \"debug\"\n[metrics]\nemf = true");
@@ -78,6 +77,9 @@ async fn neither_items_nor_credentials_are_told() {
     let stdout = File::create(out.path()).expect("it can be written");
     let text = stage.text(&front, OF_TABLE, "oversize = \"halt\"");
     let bridge = Process::run_into(&text, &environment, stdout.into());
+    // Sent again after each of the others' refusals; then the one that is refused for good.
+    stage.all_arrive().await;
+    put(KEY);
     stage.fake.wait_until("the shard halted", |world| shard_row(world, &shard)["state"] == "halted").await;
     stage.fake.wait_until("every fault met", |world| world.faults.all_met()).await;
     let address = bridge.http_address();
@@ -94,7 +96,7 @@ async fn neither_items_nor_credentials_are_told() {
     for (key, row) in &world.tables[LEASES].items {
         assert_clean("the lease table", &format!("{key:?} {}", json!(row)));
     }
-    assert_eq!(judged(&world).missing.len(), 1, "the test carried something");
+    assert_eq!(judged(&world).missing.len(), 1, "one was carried");
     // What was left out is named so that an operator finds it: SHA-256 of the key.
     for text in [&log, &ready] {
         assert!(text.contains("begins with 035d59af") && text.contains("Member must be other"), "{text}");
