@@ -17,8 +17,8 @@ use crate::config::{Log, LogFormat};
 /// The environment variable that wins over `[log] level`.
 const VARIABLE: &str = "RUST_LOG";
 
-/// What a bare level is for: this program's own events. All others stay at `warn` unless they are named: at `debug` the SDK
-/// and the HTTP stack write whole requests, that is items and credentials.
+/// What a bare level is for: this program's own events. All others stay at `warn` unless they are named: at `trace` the SDK
+/// and the HTTP stack write whole requests and answers, that is items.
 const OURS: &str = "ddb_kinesis_bridge";
 
 const REMEDY: &str =

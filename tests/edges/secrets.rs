@@ -1,4 +1,4 @@
-//! Nothing of an item and no credential leaves the built binary but in its records: not in the log at `debug`, not in
+//! Nothing of an item and no credential leaves the built binary but in its records: not in the log at `trace`, not in
 //! metrics, health, the lease table or on standard output, though the services quote all of it back.
 
 use std::fs::File;
@@ -67,7 +67,7 @@ async fn neither_items_nor_credentials_are_told() {
     put(CARRIED);
     let shard = stage.open_shard();
     let out = tempfile::NamedTempFile::new().expect("a temporary file");
-    let front = format!("{HTTP}\n[log]\nlevel = \"debug\"\n[metrics]\nemf = true");
+    let front = format!("{HTTP}\n[log]\nlevel = \"trace\"\n[metrics]\nemf = true");
     let environment = [
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", SECRET),
