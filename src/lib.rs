@@ -48,7 +48,7 @@
 //!
 //! # Decisions and effects
 //! Pure, with time and randomness handed in: `stream::{page, reader, lineage, retention}`, `record`, `delivery::{lanes, targets, pace, watermark}`,
-//! `lease::{row, liveness, awaited, balance, plan, rewind}`, `import::plan`, `policy`, `retry`, `ops::repeats`. A thin shell runs them (`worker`, `delivery::writer`,
+//! `lease::{row, liveness, awaited, balance, plan, rewind}`, `import::plan`, `policy`, `retry`, `ops::{repeats, vitals, emf}`. A thin shell runs them (`worker`, `delivery::writer`,
 //! `lease::session`) over four ports: [`stream::source::StreamSource`], [`delivery::sink::KinesisSink`],
 //! [`lease::table::LeaseTable`] and [`machine::Machine`]. The worker takes clock, tasks and randomness from the last
 //! alone (`clippy.toml` sees to it), so that the whole of it runs in a simulation that replays from a seed

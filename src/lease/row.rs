@@ -15,6 +15,7 @@ use serde_dynamo::{AttributeValue, Item};
 use super::order::{Replay, Rewind};
 use super::table::RowKey;
 use crate::stream::SequenceNumber;
+use crate::stream::retention::RETENTION_MS;
 use crate::stream::source::ShardId;
 
 /// The partition of the session rows.
@@ -186,6 +187,15 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl ShardRow {
+    /// No change of the shard that is still to be carried is older than this (epoch milliseconds). Along a shard changes only
+    /// get later: none behind the checkpoint is older than the checkpoint's, and none of the shard is older than the shard,
+    /// nor than what the stream still held when the shard was found.
+    pub fn position_at_ms(&self, shard: &ShardId) -> u64 {
+        let oldest_held = self.discovered_at_ms.saturating_sub(RETENTION_MS);
+        let opened = || shard.created_ms().unwrap_or(self.discovered_at_ms).max(oldest_held);
+        self.last_change_at_ms.or(self.latest_from_ms).unwrap_or_else(opened)
+    }
+
     pub fn owner(&self) -> Option<Owner> {
         Some(Owner { id: self.owner.clone()?, incarnation: self.incarnation.clone()? })
     }

@@ -66,7 +66,7 @@ impl Standing {
 impl ShardStatus {
     /// `is_ready`: neither a parent nor a stream is in its way. `depth` counts the unfinished shards above it.
     pub(super) fn new(key: &ShardKey, row: &ShardRow, is_ready: bool, depth: usize, now_ms: u64) -> Self {
-        let position_at_ms = position_at_ms(key, row);
+        let position_at_ms = row.position_at_ms(&key.shard);
         ShardStatus {
             stream: key.label.clone(),
             shard: key.shard.to_string(),
@@ -100,14 +100,6 @@ fn standing(row: &ShardRow, is_ready: bool) -> Standing {
         (ShardState::Active, Some(_)) if row.offered => Standing::Offered,
         (ShardState::Active, Some(_)) => Standing::Reading,
     }
-}
-
-/// Along a shard changes only get later: none behind the checkpoint is older than the checkpoint's, and none of the shard
-/// is older than the shard, nor than what the stream still held when the shard was found.
-fn position_at_ms(key: &ShardKey, row: &ShardRow) -> u64 {
-    let oldest_held = row.discovered_at_ms.saturating_sub(RETENTION_MS);
-    let opened = || key.shard.created_ms().unwrap_or(row.discovered_at_ms).max(oldest_held);
-    row.last_change_at_ms.or(row.latest_from_ms).unwrap_or_else(opened)
 }
 
 #[cfg(test)]

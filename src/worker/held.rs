@@ -37,13 +37,6 @@ impl Held {
         Held { store, pipeline, key, stored: row.clone(), row, deadline }
     }
 
-    /// Changes made before then were carried, or are not wanted (epoch milliseconds).
-    pub fn position_ms(&self) -> u64 {
-        let row = &self.row;
-        let of_start = row.latest_from_ms.or_else(|| self.key.shard.created_ms());
-        row.last_change_at_ms.or(of_start).unwrap_or(row.discovered_at_ms)
-    }
-
     /// Whether there is something to store.
     pub fn is_dirty(&self) -> bool {
         let (now, stored) = (&self.row, &self.stored);

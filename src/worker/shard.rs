@@ -79,7 +79,7 @@ impl ShardTask {
             self.deadline.clone(),
         );
         let now = self.shared.machine.now();
-        let vitals = Vitals::new(Arc::clone(&self.touched_ms), now, held.position_ms());
+        let vitals = Vitals::new(Arc::clone(&self.touched_ms), now, held.row.position_at_ms(&self.key.shard));
         let seat = self.shared.health.holds(&self.pipeline.name, self.key.to_string(), Arc::clone(&vitals));
         let mut run = Run {
             vitals,
