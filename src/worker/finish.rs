@@ -104,6 +104,7 @@ pub async fn finish(task: &ShardTask, held: &mut Held) -> ShardEnd {
 fn finished_now(task: &ShardTask, children: &[(ShardKey, ShardRow)]) -> ShardEnd {
     children.iter().for_each(|(key, row)| say_gaps(&task.pipeline, key, &row.gaps));
     let children = children.len();
+    task.pipeline.metrics.checkpoints.inc();
     tracing::info!(pipeline = &*task.pipeline.name, shard = %task.key, children, "the shard is finished");
     ShardEnd::Finished
 }
