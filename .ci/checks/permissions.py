@@ -16,7 +16,7 @@ SDKS = {"aws_sdk_dynamodb": "dynamodb", "aws_sdk_dynamodbstreams": "dynamodbstre
 # IAM has the Streams API's actions under `dynamodb`, and asks for a transaction's members instead of the transaction.
 PREFIX = {"dynamodb": "dynamodb", "dynamodbstreams": "dynamodb", "kinesis": "kinesis"}
 # Actions of commands that an operator runs under an identity of their own (the task only runs `run` and `health`).
-OPERATORS = set()
+OPERATORS = {"dynamodb:Scan"}
 MEMBERS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 
 

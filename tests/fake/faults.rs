@@ -229,7 +229,7 @@ fn raw_requests_get_awss_error_shapes() {
 
     let (_, body) = send_raw(&fake, "DynamoDBStreams_20120810.DescribeStream", r#"{"StreamArn":"arn"}"#);
     assert_eq!(body["__type"], "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException");
-    let (_, body) = send_raw(&fake, "DynamoDB_20120810.Scan", r#"{"TableName":"t"}"#);
+    let (_, body) = send_raw(&fake, "DynamoDB_20120810.BatchGetItem", r#"{"TableName":"t"}"#);
     assert_eq!(body["__type"], "com.amazon.coral.service#UnknownOperationException");
     let (_, body) = send_raw(&fake, "DynamoDB_20120810.GetItem", "{");
     assert_eq!(body["__type"], "com.amazon.coral.service#SerializationException");
