@@ -15,6 +15,8 @@ const SHARD_BYTES: f64 = 1_048_576.0;
 const LOWERED: f64 = 0.97;
 /// Rejections within this time tell of one and the same excess.
 const LOWERED_EVERY: Duration = Duration::from_millis(250);
+/// And not less than this much of what the limit was: with few large records, a second without one says little.
+const LOWERED_AT_MOST: f64 = 0.5;
 /// Never less: ten small records a second.
 const LEAST_RATE: f64 = 0.01;
 /// By how much a limit grows in a second, for each second since the last rejection, and at most.
@@ -26,6 +28,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 const QUANTUM: f64 = 0.05;
 /// What a target may have saved up.
 const BURST: f64 = 0.1;
+/// What it may owe, in seconds of its rate: a large record that is rejected must not close it for long.
+const MOST_DEBT: f64 = 3.0;
+/// A target that holds something back is looked at so often: its rate grows meanwhile.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How much of a shard something uses, in seconds of all that the shard takes: of its records and of its bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -94,10 +100,12 @@ impl Pace {
 
     /// Kinesis rejected a record, because the shard had taken its limit.
     pub fn rejected(&mut self, now: MonoTime) {
-        let mut rate = |most: f64| (self.accepted.sum(now).most() * LOWERED).clamp(LEAST_RATE, most);
+        let mut rate = |least: f64, most: f64| {
+            (self.accepted.sum(now).most() * LOWERED).clamp(least.max(LEAST_RATE), most)
+        };
         let Some(limit) = &mut self.limit else {
             let room = Load::default();
-            let rate = rate(1.0);
+            let rate = rate(LEAST_RATE, 1.0);
             let opens_with = Some(rate * QUANTUM);
             let (lowered_at, rejected_at, bound_at) = (now, now, now);
             self.limit = Some(Limit { rate, room, at: now, opens_with, lowered_at, rejected_at, bound_at });
@@ -107,7 +115,8 @@ impl Pace {
         (limit.rejected_at, limit.bound_at) = (now, now);
         if now.since(limit.lowered_at) >= LOWERED_EVERY {
             limit.lowered_at = now;
-            limit.rate = rate(limit.rate.clamp(LEAST_RATE, 1.0));
+            let most = limit.rate.clamp(LEAST_RATE, 1.0);
+            limit.rate = rate(most * LOWERED_AT_MOST, most);
             let quantum = limit.rate * QUANTUM;
             limit.opens_with = limit.opens_with.map(|with| with.min(quantum));
         }
@@ -129,7 +138,8 @@ impl Pace {
     /// A record goes. A large one may use more than there is: those behind it wait the longer.
     pub fn spend(&mut self, load: Load) {
         if let Some(limit) = &mut self.limit {
-            limit.room = limit.room.plus(load, -1.0);
+            let (room, least) = (limit.room.plus(load, -1.0), -limit.rate * MOST_DEBT);
+            limit.room = Load { records: room.records.max(least), bytes: room.bytes.max(least) };
         }
     }
 
@@ -140,12 +150,12 @@ impl Pace {
         }
     }
 
-    /// When it opens, as things stand.
+    /// When it opens, as things stand, or is to be looked at again.
     pub fn opens_at(&self) -> MonoTime {
         let Some(limit) = &self.limit else { return MonoTime::default() };
         let missing = limit.opens_with.map_or(0.0, |with| (with - limit.room.least()).max(0.0));
         // A millisecond more: rounding must not wake anybody a moment early.
-        limit.at + Duration::from_secs_f64(missing / limit.rate) + Duration::from_millis(1)
+        limit.at + Duration::from_secs_f64(missing / limit.rate).min(LOOK) + Duration::from_millis(1)
     }
 }
 

@@ -108,7 +108,9 @@ impl Targets {
     /// The shard that takes keys of this hash, when it goes at a pace.
     pub fn paced(&mut self, hash: u128, now: MonoTime) -> Option<Target> {
         let target = self.of(hash)?;
-        self.shards[target].pace.is_limited(now).then_some(target)
+        // What holds something back is not forgotten, however long nobody looked.
+        let is_paced = self.holding.contains(&target) || self.shards[target].pace.is_limited(now);
+        is_paced.then_some(target)
     }
 
     /// Kinesis put a record of this hash into that shard. False when the map says another.

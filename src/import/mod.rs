@@ -131,8 +131,9 @@ impl Importing {
     pub async fn carry_out(&self, proposal: &Proposal) -> Result<(), ImportError> {
         prepare::lease_table(self).await?;
         let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(5));
+        let mut let_go = None;
         loop {
-            match self.write(&proposal.plan).await {
+            match self.write(&proposal.plan, &mut let_go).await {
                 // A row that was written before its answer was lost is seen to be there next time.
                 Err(ImportError::Api(error)) if may_pass(&error) && retry.attempts() < TRIES => {
                     let machine = &self.shared.machine;
@@ -144,9 +145,15 @@ impl Importing {
         }
     }
 
-    /// Writes what is not there yet, the stream row first and again last.
-    async fn write(&self, plan: &Plan) -> Result<(), ImportError> {
+    /// Writes what is not there yet, the stream row first and again last. `let_go` is that last write's revision, once it
+    /// was sent: its answer may be lost.
+    async fn write(&self, plan: &Plan, let_go: &mut Option<u64>) -> Result<(), ImportError> {
         let (store, name) = (&self.shared.store, &*self.pipeline.name);
+        if let Some(revision) = *let_go
+            && self.is_let_go(revision).await?
+        {
+            return Ok(());
+        }
         let held = match self.stored().await? {
             Some(held) => held,
             None => {
@@ -164,7 +171,14 @@ impl Importing {
             store.create_shard(name, key, row, held.revision).await?;
         }
         let free = StreamRow { rewind: None, revision: held.revision + 1, ..held.clone() };
+        *let_go = Some(free.revision);
         Ok(store.update_stream_row(name, &held, &free, CALL_TIMEOUT).await?)
+    }
+
+    /// Whether the last write took effect. Workers may have gone on from there.
+    async fn is_let_go(&self, revision: u64) -> Result<bool, ImportError> {
+        let row = self.shared.store.stream_row(&self.pipeline.name).await?;
+        Ok(row.is_some_and(|row| row.is_ok_and(|row| row.rewind.is_none() && row.revision >= revision)))
     }
 
     /// Its first listing counts as stored: shards found later are carried whole, whatever `start` says.

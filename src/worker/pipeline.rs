@@ -18,14 +18,14 @@ use crate::error::ApiError;
 use crate::lease::order::Replay;
 use crate::lease::row::ShardKey;
 use crate::lease::store::LeaseStore;
-use crate::machine::{Machine, timeout};
+use crate::machine::{Machine, MonoTime, timeout};
 use crate::ops::health::Health;
 use crate::ops::metrics::{Metrics, PipelineMetrics};
 use crate::record::envelope::{Encoder, EncoderOptions};
 use crate::record::key::KeySchema;
 use crate::record::shrink::shrink;
 use crate::stream::arn::{StreamArn, StreamArnError};
-use crate::stream::lineage::Listing;
+use crate::stream::lineage::{GONE_AFTER, Listing};
 use crate::stream::source::{ListShards, StreamSource};
 
 /// GetRecords calls under way at a time in one process.
@@ -99,6 +99,8 @@ pub struct Pipeline {
     has_run: AtomicBool,
     /// LATEST iterators taken by the first listing, for the shards' tasks to start with.
     latest: Mutex<BTreeMap<ShardKey, String>>,
+    /// The ARNs of streams that are gone themselves, and since when that is known.
+    gone: Mutex<BTreeMap<String, MonoTime>>,
 }
 
 impl Pipeline {
@@ -122,13 +124,14 @@ impl Pipeline {
             budget,
             has_run: AtomicBool::new(false),
             latest: Mutex::default(),
+            gone: Mutex::default(),
         }
     }
 
     /// A shard's part of the pipeline's memory: one with a key that cannot be delivered leaves room for the others. Half,
     /// not less: a stream of one shard must be able to wait for a target shard that is behind.
     pub fn shard_budget(&self) -> Budget {
-        self.budget.part((self.budget.limit() / 2).max(2 * PAGE_BYTES))
+        self.budget.part(self.budget.limit() / 2)
     }
 
     /// The pipeline's stream row says that its first listing was stored.
@@ -208,6 +211,13 @@ impl Pipeline {
         }
     }
 
+    /// Whether the stream itself was known to be gone a minute before that moment, and was not seen since. Then none of its
+    /// shards waits for a minute of its own, which a wrong clock of the host would make it do.
+    pub fn is_long_gone(&self, stream: &StreamArn, asked_at: MonoTime) -> bool {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.get(&stream.arn).is_some_and(|since| asked_at.since(*since) >= GONE_AFTER)
+    }
+
     /// Reads every page of a stream's listing, one a turn of the sweeps.
     pub async fn list(&self, shared: &Shared, stream: &StreamArn) -> Result<Listing, ApiError> {
         const API: &str = "DescribeStream";
@@ -219,6 +229,8 @@ impl Pipeline {
             let call = self.source.describe_stream(stream, &query);
             let page = match timeout(&*shared.machine, READ_TIMEOUT, call).await {
                 Some(Err(error)) if error.kind == crate::error::ErrorKind::NotFound => {
+                    let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+                    gone.entry(stream.arn.clone()).or_insert_with(|| shared.machine.now());
                     return Ok(Listing::Gone);
                 }
                 Some(page) => page?,
@@ -228,6 +240,7 @@ impl Pipeline {
             shards.extend(page.shards.into_iter().map(|shard| (shard.id.clone(), shard)));
             after = page.last_evaluated;
             if after.is_none() {
+                self.gone.lock().unwrap_or_else(PoisonError::into_inner).remove(&stream.arn);
                 return Ok(Listing::Shards { status: page.status, shards, served_at_ms });
             }
         }

@@ -259,8 +259,9 @@ async fn an_import_that_broke_off_keeps_workers_away_until_it_is_run_again() {
     assert_eq!(process.end().await.0, Some(0));
     assert_eq!(stage.fake.world().log.count("PutRecords"), 0);
 
-    // An answer that is lost is no trouble.
+    // An answer that is lost is no trouble, the last one neither.
     stage.fake.world().faults.once("TransactWriteItems", Fault::internal_after_effect());
+    stage.fake.world().faults.once("PutItem", Fault::internal_after_effect());
     let (code, _, stderr) = output_of(&config, &applied(&[])).await;
     assert_eq!(code, Some(0), "{stderr}");
     carries(&stage, &config, expected).await;

@@ -94,11 +94,53 @@ fn a_record_larger_than_all_there_is_goes_and_those_behind_it_wait_the_longer() 
     let opens = pace.opens_at();
     assert!(pace.may_send(opens));
     pace.spend(Load::of_record(1 << 20));
-    assert!(!pace.may_send(opens));
-    let next = pace.opens_at().since(opens);
-    assert!(next > Duration::from_millis(950) && next < Duration::from_millis(1_150), "{next:?}");
-    assert!(!pace.may_send(opens + next - Duration::from_millis(10)));
-    assert!(pace.may_send(opens + next));
+    let (next, _) = opened(&mut pace, opens);
+    let waited = next.since(opens);
+    assert!(waited > Duration::from_millis(950) && waited < Duration::from_millis(1_150), "{waited:?}");
+}
+
+/// When it opens, looked at whenever it says so and not before, and how often that was.
+fn opened(pace: &mut Pace, mut now: MonoTime) -> (MonoTime, usize) {
+    for looks in 0..100 {
+        if pace.may_send(now) {
+            return (now, looks);
+        }
+        pace.binds(now);
+        let next = pace.opens_at();
+        assert!(next > now && next.since(now) <= LOOK + Duration::from_millis(1), "{next:?} at {now:?}");
+        now = next;
+    }
+    panic!("it does not open: {pace:?}");
+}
+
+#[test]
+fn large_records_that_are_rejected_close_it_for_seconds_only() {
+    for bytes in [20_000, 400_000, 1 << 20] {
+        let (mut pace, mut now, mut longest) = (Pace::default(), at(0), Duration::ZERO);
+        pace.accepted(now, Load::of_record(bytes));
+        pace.rejected(now);
+        // Another writer has the shard for a while.
+        while now < at(1_500) {
+            let (opens, _) = opened(&mut pace, now);
+            longest = longest.max(opens.since(now));
+            pace.spend(Load::of_record(bytes));
+            now = opens + Duration::from_millis(15);
+            pace.rejected(now);
+        }
+        // Then nobody: at most a minute until most of the shard is used.
+        let free = now;
+        let mut accepted = 0.0;
+        while accepted < 0.8 {
+            assert!(now.since(free) < Duration::from_secs(60), "{bytes} bytes: {accepted} after a minute");
+            let (opens, _) = opened(&mut pace, now);
+            longest = longest.max(opens.since(now));
+            pace.spend(Load::of_record(bytes));
+            now = opens + Duration::from_millis(1);
+            pace.accepted(now, Load::of_record(bytes));
+            accepted = pace.limit.as_ref().map_or(1.0, |limit| limit.rate);
+        }
+        assert!(longest < Duration::from_secs(6), "{bytes} bytes: closed for {longest:?}");
+    }
 }
 
 #[test]
@@ -151,8 +193,8 @@ proptest! {
             }
         }
         if !pace.may_send(at(ms)) {
-            prop_assert!(pace.opens_at() > at(ms));
-            prop_assert!(pace.may_send(pace.opens_at()));
+            let (_, looks) = opened(&mut pace, at(ms));
+            prop_assert!(looks <= 10, "{looks} looks");
         }
     }
 }

@@ -108,7 +108,9 @@ impl Reading {
         let machine = &self.shared.machine;
         let now_ms = listing.served_at_ms().unwrap_or_else(|| machine.wall_ms());
         let children = listing.children_of(&self.shard).map(|child| &child.id);
-        match self.gone.refused(asked_at, machine.now(), lineage::is_long_gone(&self.shard, children, now_ms)) {
+        let is_long_gone = lineage::is_long_gone(&self.shard, children, now_ms)
+            || self.pipeline.is_long_gone(&self.stream, asked_at);
+        match self.gone.refused(asked_at, machine.now(), is_long_gone) {
             Gone::AskAgain(moment) => {
                 self.reader.pause_until(moment);
                 None
