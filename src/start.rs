@@ -20,9 +20,12 @@ use crate::machine::{Machine, RealMachine};
 use crate::ops::emf::Emf;
 use crate::ops::emf_log::EmfLog;
 use crate::ops::metrics::Metrics;
+use crate::ops::page::Page;
 use crate::ops::shown::Shown;
 use crate::ops::{http, systemd};
 use crate::worker::pipeline::{Ends, Pipeline, Shared};
+use crate::status::Reading;
+use crate::status::kept::Kept;
 use crate::worker::{NotThisPipeline, Worker, WorkerSettings};
 
 /// Why the bridge did not start, or ended by itself.
@@ -44,6 +47,7 @@ pub struct Bridge {
     worker: Worker,
     listen: Option<std::net::SocketAddr>,
     emf: Option<Emf>,
+    page: Page,
 }
 
 impl Bridge {
@@ -79,7 +83,8 @@ impl Bridge {
         };
         let worker = Worker { shared: Arc::new(shared), pipelines, settings };
         let emf = config.metrics.emf.then(|| Emf::new(&config.metrics.namespace, &config.worker.id));
-        Ok(Bridge { worker, listen: config.http.listen, emf })
+        let page = page(&config, &worker);
+        Ok(Bridge { worker, listen: config.http.listen, emf, page })
     }
 
     /// Runs until `stop` turns true, and drains then.
@@ -87,7 +92,8 @@ impl Bridge {
         let (shown, machine) = (self.shown(), Arc::clone(&self.worker.shared.machine));
         // Dropped with this function's end, and the tasks with them.
         let _listener = self.listen.map(|address| {
-            machine.spawn(Box::pin(http::serve(address, shown.clone(), Arc::clone(&machine))))
+            let (shown, page) = (shown.clone(), self.page.clone());
+            machine.spawn(Box::pin(http::serve(address, shown, page, Arc::clone(&machine))))
         });
         let _manager =
             machine.spawn(Box::pin(systemd::tell(shown.clone(), stop.clone(), Arc::clone(&machine))));
@@ -114,6 +120,20 @@ impl Bridge {
             budget: shared.budget.clone(),
             pipelines: self.worker.pipelines.iter().map(|pipeline| Arc::clone(&pipeline.name)).collect(),
         }
+    }
+}
+
+/// What the status page reads: the lease table, through the worker's own connection, when somebody looks.
+fn page(config: &Config, worker: &Worker) -> Page {
+    let (shared, table) = (&worker.shared, &config.lease_table);
+    let machine = Arc::clone(&shared.machine);
+    let reading =
+        Reading::new(shared.store.clone(), &table.name, Arc::clone(&machine), table.heartbeat_interval);
+    let names = config.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
+    Page {
+        worker: config.worker.id.as_str().into(),
+        health: Arc::clone(&shared.health),
+        status: Arc::new(Kept::new(reading, names, machine)),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The HTTP listener: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever starts and stops the process. Its
-//! failing never stops the carrying of changes.
+//! The HTTP listener: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever starts and stops the process, and the
+//! status page at `/`. Its failing never stops the carrying of changes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,20 +12,21 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use super::page::{self, Page};
 use super::shown::Shown;
 use crate::machine::Machine;
 use crate::ops::repeats::Repeats;
 
 /// Serves until dropped. An address that is taken is tried again.
-pub async fn serve(address: SocketAddr, shown: Shown, machine: Arc<dyn Machine>) {
+pub async fn serve(address: SocketAddr, shown: Shown, page: Page, machine: Arc<dyn Machine>) {
     let mut failures = Repeats::default();
     loop {
         let result = match TcpListener::bind(address).await {
             Ok(listener) => {
                 if let Ok(bound) = listener.local_addr() {
-                    tracing::info!(address = %bound, "serving /metrics, /livez and /readyz");
+                    tracing::info!(address = %bound, "serving /metrics, /livez, /readyz and the status page at /");
                 }
-                axum::serve(listener, router(shown.clone())).await
+                axum::serve(listener, router(shown.clone()).merge(page::router(page.clone()))).await
             }
             Err(error) => Err(error),
         };

@@ -9,6 +9,7 @@ pub mod health;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod page;
 pub mod pulse;
 pub mod repeats;
 pub mod shown;

@@ -6,6 +6,7 @@
 //! bounds: a shard lags *at most* so much, and nothing it has still to carry is trimmed for *at least* so long. Whether a
 //! worker lives shows only where its counter was seen to move; no clocks of two machines are compared for that.
 
+pub mod kept;
 mod of_rows;
 mod read;
 mod shard;
