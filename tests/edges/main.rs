@@ -31,6 +31,7 @@ mod lineage;
 mod listings;
 mod manager;
 mod oversize;
+mod page;
 mod pipelines;
 mod policy;
 mod puts;

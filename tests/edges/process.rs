@@ -170,12 +170,23 @@ pub async fn code_without_reader(config: &str, arguments: &[&str]) -> Option<i32
 
 /// A GET's status and body.
 pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let answer = answer_to_get(address, path);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status.unwrap_or_else(|| panic!("no HTTP answer: {answer}")), body.to_owned())
+}
+
+/// What stands before a GET's body.
+pub fn headers_of(address: SocketAddr, path: &str) -> String {
+    let answer = answer_to_get(address, path);
+    answer.split_once("\r\n\r\n").map_or("", |(headers, _)| headers).to_owned()
+}
+
+fn answer_to_get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: bridge\r\nConnection: close\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer in UTF-8");
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    (status.unwrap_or_else(|| panic!("no HTTP answer: {answer}")), body.to_owned())
+    answer
 }

@@ -91,18 +91,17 @@ function runs(points, of) {
 function chart(svg, points, lines, word, least, label, pointedAt) {
   const [width, height, top, bottom] = [Math.max(svg.clientWidth, 200), 132, 16, 112];
   const now = points.at(-1)?.at ?? Date.now();
+  const minutes = [1, 2, 5, 10].find((some) => some * 60_000 >= now - (points[0]?.at ?? now)) ?? 10;
   const most = ceiling(Math.max(least, ...points.flatMap((point) => lines.map((line) => point[line] ?? 0))));
-  const x = (at) => width - ((now - at) / KEEP_MS) * width;
+  const x = (at) => width - ((now - at) / (minutes * 60_000)) * width;
   const y = (value) => bottom - (value / most) * (bottom - top);
   const parts = [];
   for (const value of [0, most / 2, most]) {
     parts.push(draw("line", { class: "grid", x1: 0, x2: width, y1: y(value), y2: y(value) }));
     if (value) parts.push(draw("text", { x: 0, y: y(value) - 4 }, word(value)));
   }
-  for (const [minutes, anchor] of [[10, "start"], [5, "middle"], [0, "end"]]) {
-    const text = minutes ? `${minutes} min ago` : "now";
-    parts.push(draw("text", { x: x(now - minutes * 60_000), y: height - 5, "text-anchor": anchor }, text));
-  }
+  for (const [text, at, anchor] of [[`${minutes} min ago`, 0, "start"], ["now", width, "end"]])
+    parts.push(draw("text", { x: at, y: height - 5, "text-anchor": anchor }, text));
   lines.forEach((line, index) => {
     for (const run of runs(points, line)) {
       const path = run.map((point, n) => `${n ? "L" : "M"}${x(point.at).toFixed(1)} ${y(point[line]).toFixed(1)}`).join("");
@@ -115,6 +114,7 @@ function chart(svg, points, lines, word, least, label, pointedAt) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("aria-label", label);
   svg.replaceChildren(...parts);
+  svg.minutes = minutes;
 }
 
 export function charts(section, pipeline) {
@@ -122,11 +122,11 @@ export function charts(section, pipeline) {
   const now = current(pipeline);
   for (const [figure, lines, word, least] of [[".rate", ["out", "in"], rateWord, 10], [".lag", ["lag"], span, 1]]) {
     const box = section.querySelector(figure);
-    const pointed = box.pointedAt == null || !points.length ? null : nearest(points, box.pointedAt);
+    const pointed = box.pointedAt == null || !points.length ? null : nearest(points, box.pointedAt, box.querySelector("svg").minutes);
     const shown = pointed ?? now;
     const words = lines.map((line) => [line, word(shown[line])]);
     for (const [line, text] of words) box.querySelector(`[data-of=${line}]`).textContent = text;
-    const title = box.querySelector("h3").textContent;
+    const title = box.querySelector("h3").firstChild.textContent.trim();
     const heights = points.flatMap((point) => lines.map((line) => point[line] ?? 0));
     const label = `${title} of ${pipeline}, last 10 minutes: now ${words.map((pair) => pair.join(" ")).join(", ")}; ` +
       `at most ${word(Math.max(0, ...heights))}`;
@@ -135,8 +135,8 @@ export function charts(section, pipeline) {
 }
 
 /** The sample below the pointer, which is a part of the chart's width from its left. */
-function nearest(points, part) {
-  const at = points.at(-1).at - (1 - part) * KEEP_MS;
+function nearest(points, part, minutes) {
+  const at = points.at(-1).at - (1 - part) * minutes * 60_000;
   return points.reduce((best, point) => (Math.abs(point.at - at) < Math.abs(best.at - at) ? point : best));
 }
 

@@ -60,7 +60,11 @@ function shardId(id) {
   return make("span", { class: "mono" }, make("span", { class: "front" }, id.slice(0, cut)), id.slice(cut));
 }
 
-function shardRows(rows, index) {
+/** Whole hours, where there are many. */
+const HOUR_MS = 3_600_000;
+const atLeast = (ms) => spanMs(ms >= 10 * HOUR_MS ? Math.floor(ms / HOUR_MS) * HOUR_MS : ms);
+
+function shardRow(rows, index) {
   const { shard, depth } = rows[index];
   const done = shard.standing === "finished";
   const dot = make("span", { class: rows[index + 1]?.depth > depth ? "dot above" : "dot", "aria-hidden": "true" });
@@ -69,14 +73,9 @@ function shardRows(rows, index) {
   const place = shard.checkpoint ? `carried to ${shard.checkpoint}` : "nothing carried yet";
   const since = done ? `finished ${moment(shard.finished_at_ms)}` : `${place}; changes from ${moment(shard.position_at_ms)} on are left`;
   const attributes = { "data-state": shard.standing, "data-shard": shard.shard, class: done ? "finished" : null };
-  const result = [row(attributes, head(name), cell(null, shard.standing, "state"), cell("owner", shard.owner ?? "", "owner"),
+  return row(attributes, head(name), cell(null, shard.standing, "state"), cell("owner", shard.owner ?? "", "owner"),
     cell(done ? null : "lag ≤", done ? "" : spanMs(shard.lag_at_most_ms), "number", since),
-    cell(done ? null : "trim ≥", done ? "" : spanMs(shard.trim_at_least_ms), "number"))];
-  if (shard.halted_because) {
-    const why = make("td", { role: "cell", colspan: 5, class: "said" }, make("p", {}, `Halted: ${shard.halted_because}`));
-    result.push(row({}, why));
-  }
-  return result;
+    cell(done ? null : "trim ≥", done ? "" : atLeast(shard.trim_at_least_ms), "number"));
 }
 
 function counts(pipeline) {
@@ -100,7 +99,9 @@ function notes(pipeline) {
   if (pipeline.rewind)
     said.push(pipeline.rewind.is_under_way ? "A rewind is under way: no worker takes a lease until it is done."
       : "A rewind was broken off: give the same command again, or no worker takes a lease.");
-  return [...said, ...pipeline.unreadable_rows];
+  const halted = pipeline.shards.filter((shard) => shard.standing === "halted").slice(0, ROWS_AT_MOST)
+    .map((shard) => make("li", { class: "bad" }, `Halted: ${shard.shard}: ${shard.halted_because ?? "no reason is stored"}`));
+  return [...halted, ...said, ...pipeline.unreadable_rows];
 }
 
 function pipelineSection(pipeline) {
@@ -120,10 +121,10 @@ function pipelineSection(pipeline) {
   list(at(".notes"), notes(pipeline));
   put(at(".counts"), counts(pipeline));
   const rows = tree(pipeline);
-  const shown = rows.slice(0, ROWS_AT_MOST).flatMap((_, index) => shardRows(rows, index));
+  const shown = rows.slice(0, ROWS_AT_MOST).map((_, index) => shardRow(rows, index));
   if (rows.length > ROWS_AT_MOST) {
     const more = `${count(rows.length - ROWS_AT_MOST, "more shard")}: \`ddb-kinesis-bridge status\` shows all`;
-    shown.push(row({}, make("td", { role: "cell", colspan: 5 }, more)));
+    shown.push(row({}, make("td", { role: "cell", colspan: 5, class: "more" }, more)));
   }
   table(at(".shards"), `Shards of ${pipeline.name}`,
     [["Shard"], ["State"], ["Owner"], ["Lag ≤", "number"], ["Trim ≥", "number"]], shown);
@@ -149,7 +150,7 @@ function workerSection({ workers, unreadable_workers: unreadable, other_pipeline
     const state = worker.draining ? `${beat}, draining` : beat;
     return row({ "data-state": worker.heartbeat, "data-worker": worker.id }, head(make("span", { class: "mono" }, worker.id), self),
       cell("heartbeat", state, `state ${worker.heartbeat}`), cell("leases", number.format(worker.leases), "number"),
-      cell("host", worker.host, "long"), cell("version", worker.version),
+      cell("host", worker.host), cell("version", worker.version),
       cell("up for", spanMs(Math.max(0, heard.status.read_at_ms - worker.started_at_ms)), "number", `since ${moment(worker.started_at_ms)}`));
   });
   table(document.querySelector("#workers .table"), "Workers",
@@ -172,7 +173,7 @@ function verdict() {
   if (!status) return ["good", "Ready", ". Reading the lease table…", []];
   const wrong = [];
   const halted = status.pipelines.flatMap((pipeline) => pipeline.shards.filter((shard) => shard.standing === "halted")
-    .map((shard) => `pipeline ${pipeline.name}, shard ${shard.shard}: halted: ${shard.halted_because ?? "no reason is stored"}`));
+    .map((shard) => `pipeline ${pipeline.name}, shard ${shard.shard}: halted, on ${shard.owner ?? "no worker"}; the reason is below`));
   const still = status.workers.filter((one) => one.heartbeat === "still").map((one) => `worker ${one.id} stands still`);
   const unread = sum(status.pipelines, (pipeline) => pipeline.unreadable_rows.length) + status.unreadable_workers.length;
   wrong.push(...halted, ...still);
@@ -200,7 +201,8 @@ function summary() {
   const figure = (name, value, more, kind) => make("div", { class: kind },
     make("dt", {}, name), make("dd", {}, value == null ? "–" : value, " ", make("small", {}, more)));
   const n = (value) => (value == null ? null : number.format(value));
-  put(by("figures"), figure("In, this worker", rateWord(total("in")), "a second"), figure("Out, this worker", rateWord(total("out")), "a second"),
+  put(by("figures"), figure("In, this worker", rateWord(total("in")), total("in") == null ? "" : "a second"),
+    figure("Out, this worker", rateWord(total("out")), total("out") == null ? "" : "a second"),
     figure("Lag, this worker", span(lag), ""), figure("Shards read", n(of("reading")), status ? `of ${number.format(shards)}` : ""),
     figure("Halted", n(of("halted")), "", of("halted") ? "bad" : null), figure("Possible gaps", n(of("gaps")), "", of("gaps") ? "warn" : null),
     figure("Workers", n(status?.workers.length), ""));
@@ -233,7 +235,7 @@ async function askWorker() {
     sample(await metrics.text(), Date.now());
     [heard.workerAt, heard.noWorker] = [Date.now(), null];
   } catch (error) {
-    heard.noWorker = String(error.message);
+    heard.noWorker = `the browser says: ${error.message}`;
     nothingHeard(Date.now());
   }
 }
@@ -243,7 +245,7 @@ async function askStatus() {
     heard.status = await (await ask("status.json", STATUS_WITHIN_MS)).json();
     heard.noStatus = null;
   } catch (error) {
-    heard.noStatus = String(error.message);
+    heard.noStatus = error.message;
   }
 }
 

@@ -22,7 +22,8 @@ export function span(seconds) {
   const minutes = Math.round(seconds / 60);
   if (minutes < 100) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.round(hours / 24)} days`;
+  if (hours >= 48) return `${Math.round(hours / 24)} days`;
+  return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
 }
 
 export const spanMs = (ms) => (ms == null ? "–" : ms < 10_000 ? `${Math.round(ms / 1000)} s` : span(ms / 1000));
