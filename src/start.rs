@@ -23,9 +23,9 @@ use crate::ops::metrics::Metrics;
 use crate::ops::page::Page;
 use crate::ops::shown::Shown;
 use crate::ops::{http, systemd};
-use crate::worker::pipeline::{Ends, Pipeline, Shared};
 use crate::status::Reading;
 use crate::status::kept::Kept;
+use crate::worker::pipeline::{Ends, Pipeline, Shared};
 use crate::worker::{NotThisPipeline, Worker, WorkerSettings};
 
 /// Why the bridge did not start, or ended by itself.

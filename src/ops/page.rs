@@ -74,12 +74,8 @@ async fn status(State(page): State<Page>) -> Response {
 async fn worker(State(page): State<Page>) -> Response {
     let ready = page.health.ready();
     let why = ready.as_ref().err().map(|why| why.lines().collect()).unwrap_or_default();
-    let says = WorkerSays {
-        worker: &page.worker,
-        version: env!("CARGO_PKG_VERSION"),
-        ready: ready.is_ok(),
-        why,
-    };
+    let says =
+        WorkerSays { worker: &page.worker, version: env!("CARGO_PKG_VERSION"), ready: ready.is_ok(), why };
     json(StatusCode::OK, &says)
 }
 

@@ -63,7 +63,8 @@ impl Kept {
             Some(Err(error)) => Err(error.to_string().into()),
             None => {
                 let seconds = READ_WITHIN.as_secs();
-                Err(format!("[lease_table]: it could not be read within {seconds} s; is DynamoDB slow?").into())
+                Err(format!("[lease_table]: it could not be read within {seconds} s; is DynamoDB slow?")
+                    .into())
             }
         }
     }

@@ -275,4 +275,5 @@ def walk(stage, worker, browser, url):
     browser.check_logs()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -62,7 +62,8 @@ fn serve() {
             "deny" => {
                 let denial = Fault::reject(400, "AccessDeniedException");
                 // The queries of a pipeline's rows; sessions are still read, and so workers go on.
-                let is_of_pipeline = |request: &support::log::Request| request.input.to_string().contains("pipeline#");
+                let is_of_pipeline =
+                    |request: &support::log::Request| request.input.to_string().contains("pipeline#");
                 denied = Some(world.faults.always("Query", is_of_pipeline, [denial]));
                 "denied".to_owned()
             }

@@ -37,7 +37,7 @@ export function sample(text, at) {
     if (!samples.has(pipeline)) samples.set(pipeline, []);
     const past = samples.get(pipeline);
     const before = past.findLast((one) => one.counters);
-    const point = { at, counters: now, in: null, out: null, lag: now.shardLag ?? null };
+    const point = { at, counters: now, in: null, out: null, lag: now.shardLag ?? null, trim: now.untilTrim ?? null };
     if (before && past.at(-1).counters) {
       const seconds = (at - before.at) / 1000;
       point.in = grown(before.counters.read, now.read) / seconds;
@@ -52,7 +52,7 @@ export function sample(text, at) {
 }
 
 export function nothingHeard(at) {
-  for (const past of samples.values()) past.push({ at, counters: null, in: null, out: null, lag: null });
+  for (const past of samples.values()) past.push({ at, counters: null, in: null, out: null, lag: null, trim: null });
   trim(at);
 }
 
@@ -64,10 +64,10 @@ function trim(at) {
 export function current(pipeline) {
   const past = samples.get(pipeline) ?? [];
   const last = past.at(-1);
-  if (!last?.counters) return { in: null, out: null, lag: null };
+  if (!last?.counters) return { in: null, out: null, lag: null, trim: null };
   const recent = past.filter((one) => one.at > last.at - RATE_OVER_MS && one.in != null);
   const mean = (of) => (recent.length ? sum(recent, (one) => one[of]) / recent.length : null);
-  return { in: mean("in"), out: mean("out"), lag: last.lag };
+  return { in: mean("in"), out: mean("out"), lag: last.lag, trim: last.trim };
 }
 
 // --- charts ---
@@ -126,6 +126,8 @@ export function charts(section, pipeline) {
     const shown = pointed ?? now;
     const words = lines.map((line) => [line, word(shown[line])]);
     for (const [line, text] of words) box.querySelector(`[data-of=${line}]`).textContent = text;
+    const trim = box.querySelector("[data-of=trim]");
+    if (trim) trim.textContent = shown.trim == null ? "" : `left until trim ${span(shown.trim)}`;
     const title = box.querySelector("h3").firstChild.textContent.trim();
     const heights = points.flatMap((point) => lines.map((line) => point[line] ?? 0));
     const label = `${title} of ${pipeline}, last 10 minutes: now ${words.map((pair) => pair.join(" ")).join(", ")}; ` +

@@ -168,7 +168,7 @@ function verdict() {
     return ["bad", "No answer", ` from this worker. ${last}`, [heard.noWorker]];
   }
   if (!worker) return ["unknown", "Asking", " the worker…", []];
-  if (!worker.ready) return ["bad", "Not ready", `: ${count(worker.why.length, "reason")}.`, worker.why];
+  if (!worker.ready) return ["bad", "Not ready", `, for ${count(worker.why.length, "reason")}:`, worker.why];
   if (heard.noStatus) return ["warn", "Ready", ", but there is no status: what is shown of shards and workers is old or missing.", [heard.noStatus]];
   if (!status) return ["good", "Ready", ". Reading the lease table…", []];
   const wrong = [];
