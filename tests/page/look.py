@@ -165,7 +165,8 @@ def shards_shown(browser, url):
     """The page shows every unfinished shard that /status.json has, with its state, and nothing that it has not."""
     def agree():
         status = get(f"{url}status.json")
-        told = {(shard["shard"], shard["standing"]) for pipeline in status["pipelines"] for shard in pipeline["shards"]}
+        shards = [shard for pipeline in status["pipelines"] for shard in pipeline["shards"]]
+        told = {(shard["shard"], shard["standing"]) for shard in shards}
         rows = browser.ask("[...document.querySelectorAll('.shards tr[data-shard]:not(.finished)')]"
                            ".map((row) => [row.querySelector('th').innerText, row.querySelector('td.state').innerText])")
         # Narrow screens leave the ids' beginning out.
@@ -177,7 +178,8 @@ def shards_shown(browser, url):
 def carrying(browser):
     """There are lines in the charts, of lag where this worker holds a shard of the pipeline; changes come and go."""
     def moves():
-        rates, lags = (browser.ask(f"document.querySelectorAll('.{chart} path:not(.area)').length") for chart in ("rate", "lag"))
+        lines = "document.querySelectorAll('.{} path:not(.area)').length"
+        rates, lags = browser.ask(lines.format("rate")), browser.ask(lines.format("lag"))
         figures = browser.all("#figures dd", "innerText")
         return rates >= 4 and lags >= 1 and all(re.match(r"0*\.?0*[1-9]", figure) for figure in figures[:3])
     wait("rates and charts", moves)
@@ -217,7 +219,8 @@ def walk(stage, worker, browser, url):
     carrying(browser)
     stage("split")
     browser.says("#pipeline-orders .counts", "8 being read")
-    assert len(browser.all("#pipeline-orders .shards tr.finished", "innerText")) == 4, "the parents stand above their children"
+    parents = browser.all("#pipeline-orders .shards tr.finished", "innerText")
+    assert len(parents) == 4, f"the finished parents stand above their children: {parents}"
     shards_shown(browser, url)
     assert sorted(browser.all("#workers tbody tr", "dataset.worker")) == ["worker-a", "worker-b"]
     for size in SIZES:

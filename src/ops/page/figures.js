@@ -11,8 +11,14 @@ const samples = new Map();
 
 /** By pipeline: what the page needs of the Prometheus text. Series that are not there stay undefined. */
 function figures(text) {
-  const wanted = { changes_read_total: "read", changes_delivered_total: "delivered", delivery_lag_seconds_sum: "lagSum",
-    delivery_lag_seconds_count: "lagCount", shard_lag_seconds: "shardLag", seconds_until_trim: "untilTrim" };
+  const wanted = {
+    changes_read_total: "read",
+    changes_delivered_total: "delivered",
+    delivery_lag_seconds_sum: "lagSum",
+    delivery_lag_seconds_count: "lagCount",
+    shard_lag_seconds: "shardLag",
+    seconds_until_trim: "untilTrim",
+  };
   const found = new Map();
   for (const line of text.split("\n")) {
     const parts = /^([a-z_]+)\{(.*)\} (\S+)/.exec(line);
@@ -100,17 +106,23 @@ function chart(svg, points, lines, word, least, label, pointedAt) {
     parts.push(draw("line", { class: "grid", x1: 0, x2: width, y1: y(value), y2: y(value) }));
     if (value) parts.push(draw("text", { x: 0, y: y(value) - 4 }, word(value)));
   }
-  for (const [text, at, anchor] of [[`${minutes} min ago`, 0, "start"], ["now", width, "end"]])
+  for (const [text, at, anchor] of [
+    [`${minutes} min ago`, 0, "start"],
+    ["now", width, "end"],
+  ])
     parts.push(draw("text", { x: at, y: height - 5, "text-anchor": anchor }, text));
   lines.forEach((line, index) => {
     for (const run of runs(points, line)) {
-      const path = run.map((point, n) => `${n ? "L" : "M"}${x(point.at).toFixed(1)} ${y(point[line]).toFixed(1)}`).join("");
+      const path = run
+        .map((point, n) => `${n ? "L" : "M"}${x(point.at).toFixed(1)} ${y(point[line]).toFixed(1)}`)
+        .join("");
       const closed = `${path}L${x(run.at(-1).at).toFixed(1)} ${bottom}L${x(run[0].at).toFixed(1)} ${bottom}Z`;
       if (index === 0) parts.push(draw("path", { class: `area ${line}`, d: closed }));
       parts.push(draw("path", { class: line, d: path }));
     }
   });
-  if (pointedAt) parts.push(draw("line", { class: "cross", x1: x(pointedAt.at), x2: x(pointedAt.at), y1: top, y2: bottom }));
+  if (pointedAt)
+    parts.push(draw("line", { class: "cross", x1: x(pointedAt.at), x2: x(pointedAt.at), y1: top, y2: bottom }));
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("aria-label", label);
   svg.replaceChildren(...parts);
@@ -120,9 +132,15 @@ function chart(svg, points, lines, word, least, label, pointedAt) {
 export function charts(section, pipeline) {
   const points = samples.get(pipeline) ?? [];
   const now = current(pipeline);
-  for (const [figure, lines, word, least] of [[".rate", ["out", "in"], rateWord, 10], [".lag", ["lag"], span, 1]]) {
+  for (const [figure, lines, word, least] of [
+    [".rate", ["out", "in"], rateWord, 10],
+    [".lag", ["lag"], span, 1],
+  ]) {
     const box = section.querySelector(figure);
-    const pointed = box.pointedAt == null || !points.length ? null : nearest(points, box.pointedAt, box.querySelector("svg").minutes);
+    const pointed =
+      box.pointedAt == null || !points.length
+        ? null
+        : nearest(points, box.pointedAt, box.querySelector("svg").minutes);
     const shown = pointed ?? now;
     const words = lines.map((line) => [line, word(shown[line])]);
     for (const [line, text] of words) box.querySelector(`[data-of=${line}]`).textContent = text;
@@ -130,7 +148,8 @@ export function charts(section, pipeline) {
     if (trim) trim.textContent = shown.trim == null ? "" : `left until trim ${span(shown.trim)}`;
     const title = box.querySelector("h3").firstChild.textContent.trim();
     const heights = points.flatMap((point) => lines.map((line) => point[line] ?? 0));
-    const label = `${title} of ${pipeline}, last 10 minutes: now ${words.map((pair) => pair.join(" ")).join(", ")}; ` +
+    const label =
+      `${title} of ${pipeline}, last 10 minutes: now ${words.map((pair) => pair.join(" ")).join(", ")}; ` +
       `at most ${word(Math.max(0, ...heights))}`;
     chart(box.querySelector("svg"), points, lines, word, least, label, pointed);
   }

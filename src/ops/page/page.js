@@ -2,8 +2,25 @@
 // `status.json`, which reads the lease table, two seconds after the last answer.
 
 import { charts, current, nothingHeard, sample, watchPointer } from "./figures.js";
-import { by, cell, clock, count, head, lastPart, list, make, moment, number, put, rateWord, row, span, spanMs, sum,
-  table } from "./words.js";
+import {
+  by,
+  cell,
+  clock,
+  count,
+  head,
+  lastPart,
+  list,
+  make,
+  moment,
+  number,
+  put,
+  rateWord,
+  row,
+  span,
+  spanMs,
+  sum,
+  table,
+} from "./words.js";
 
 const EVERY_MS = 2000;
 const ANSWER_WITHIN_MS = 10_000;
@@ -71,24 +88,46 @@ function shardRow(rows, index) {
   const gaps = shard.gaps.length ? make("span", { class: "chip" }, count(shard.gaps.length, "gap")) : null;
   const name = make("div", { class: "node" }, ...rails(rows, index), dot, shardId(shard.shard), gaps);
   const place = shard.checkpoint ? `carried to ${shard.checkpoint}` : "nothing carried yet";
-  const since = done ? `finished ${moment(shard.finished_at_ms)}` : `${place}; changes from ${moment(shard.position_at_ms)} on are left`;
+  const since = done
+    ? `finished ${moment(shard.finished_at_ms)}`
+    : `${place}; changes from ${moment(shard.position_at_ms)} on are left`;
   const attributes = { "data-state": shard.standing, "data-shard": shard.shard, class: done ? "finished" : null };
-  return row(attributes, head(name), cell(null, shard.standing, "state"), cell("owner", shard.owner ?? "", "owner"),
+  return row(
+    attributes,
+    head(name),
+    cell(null, shard.standing, "state"),
+    cell("owner", shard.owner ?? "", "owner"),
     cell(done ? null : "lag ≤", done ? "" : spanMs(shard.lag_at_most_ms), "number", since),
-    cell(done ? null : "trim ≥", done ? "" : atLeast(shard.trim_at_least_ms), "number"));
+    cell(done ? null : "trim ≥", done ? "" : atLeast(shard.trim_at_least_ms), "number"),
+  );
 }
 
 function counts(pipeline) {
   const { reading, waiting, free, halted, frozen } = pipeline.counts;
-  const words = [[reading, "being read"], [free, "free"], [waiting, "waiting for a parent or an earlier stream"],
-    [frozen, "held still by a rewind"], [halted, "halted"]];
-  return words.filter(([n], index) => n > 0 || index === 0).map(([n, word]) => `${number.format(n)} ${word}`).join(", ") + ".";
+  const words = [
+    [reading, "being read"],
+    [free, "free"],
+    [waiting, "waiting for a parent or an earlier stream"],
+    [frozen, "held still by a rewind"],
+    [halted, "halted"],
+  ];
+  return (
+    words
+      .filter(([n], index) => n > 0 || index === 0)
+      .map(([n, word]) => `${number.format(n)} ${word}`)
+      .join(", ") + "."
+  );
 }
 
 function gap(where, one) {
   const from = one.from ? `after ${one.from}` : "from the beginning";
   const to = one.to ? `before ${one.to}` : "an end that is not known yet";
-  return make("li", {}, `${where}: ${one.reason}`, make("small", {}, `${from}, to ${to}; noticed ${moment(one.noticed_at_ms)}`));
+  return make(
+    "li",
+    {},
+    `${where}: ${one.reason}`,
+    make("small", {}, `${from}, to ${to}; noticed ${moment(one.noticed_at_ms)}`),
+  );
 }
 
 // --- sections ---
@@ -97,10 +136,17 @@ function notes(pipeline) {
   const said = [];
   if (!pipeline.ends) said.push("No worker has run this pipeline yet.");
   if (pipeline.rewind)
-    said.push(pipeline.rewind.is_under_way ? "A rewind is under way: no worker takes a lease until it is done."
-      : "A rewind was broken off: give the same command again, or no worker takes a lease.");
-  const halted = pipeline.shards.filter((shard) => shard.standing === "halted").slice(0, ROWS_AT_MOST)
-    .map((shard) => make("li", { class: "bad" }, `Halted: ${shard.shard}: ${shard.halted_because ?? "no reason is stored"}`));
+    said.push(
+      pipeline.rewind.is_under_way
+        ? "A rewind is under way: no worker takes a lease until it is done."
+        : "A rewind was broken off: give the same command again, or no worker takes a lease.",
+    );
+  const halted = pipeline.shards
+    .filter((shard) => shard.standing === "halted")
+    .slice(0, ROWS_AT_MOST)
+    .map((shard) =>
+      make("li", { class: "bad" }, `Halted: ${shard.shard}: ${shard.halted_because ?? "no reason is stored"}`),
+    );
   return [...halted, ...said, ...pipeline.unreadable_rows];
 }
 
@@ -117,7 +163,12 @@ function pipelineSection(pipeline) {
   }
   const at = (selector) => section.querySelector(selector);
   const { ends } = pipeline;
-  put(at(".ends"), ends ? `${lastPart(ends.table_arn)} → ${lastPart(ends.sink_arn)}, partitioned by ${ends.partition_key.replace("_", " ")}` : "");
+  put(
+    at(".ends"),
+    ends
+      ? `${lastPart(ends.table_arn)} → ${lastPart(ends.sink_arn)}, partitioned by ${ends.partition_key.replace("_", " ")}`
+      : "",
+  );
   list(at(".notes"), notes(pipeline));
   put(at(".counts"), counts(pipeline));
   const rows = tree(pipeline);
@@ -126,18 +177,34 @@ function pipelineSection(pipeline) {
     const more = `${count(rows.length - ROWS_AT_MOST, "more shard")}: \`ddb-kinesis-bridge status\` shows all`;
     shown.push(row({}, make("td", { role: "cell", colspan: 5, class: "more" }, more)));
   }
-  table(at(".shards"), `Shards of ${pipeline.name}`,
-    [["Shard"], ["State"], ["Owner"], ["Lag ≤", "number"], ["Trim ≥", "number"]], shown);
+  table(
+    at(".shards"),
+    `Shards of ${pipeline.name}`,
+    [["Shard"], ["State"], ["Owner"], ["Lag ≤", "number"], ["Trim ≥", "number"]],
+    shown,
+  );
   const holed = [...pipeline.shards, ...pipeline.finished];
-  const gaps = [...pipeline.gaps.map((one) => gap("Between streams", one)),
-    ...holed.flatMap((shard) => shard.gaps.map((one) => gap(shard.shard, one)))];
+  const gaps = [
+    ...pipeline.gaps.map((one) => gap("Between streams", one)),
+    ...holed.flatMap((shard) => shard.gaps.map((one) => gap(shard.shard, one))),
+  ];
   at(".gaps").hidden = gaps.length === 0;
   list(at(".gaps ul"), gaps);
   const last = pipeline.finished.toSorted((a, b) => b.finished_at_ms - a.finished_at_ms).slice(0, ROWS_AT_MOST);
   at(".finished").hidden = last.length === 0;
   put(at(".finished summary"), `${count(pipeline.counts.finished, "finished shard")}, kept for 48 hours`);
-  table(at(".finished .table"), `Finished shards of ${pipeline.name}`, [["Shard"], ["Finished", "number"]],
-    last.map((shard) => row({}, head(make("div", { class: "node" }, shardId(shard.shard))), cell(null, moment(shard.finished_at_ms), "number"))));
+  table(
+    at(".finished .table"),
+    `Finished shards of ${pipeline.name}`,
+    [["Shard"], ["Finished", "number"]],
+    last.map((shard) =>
+      row(
+        {},
+        head(make("div", { class: "node" }, shardId(shard.shard))),
+        cell(null, moment(shard.finished_at_ms), "number"),
+      ),
+    ),
+  );
 }
 
 // --- all workers, and the summary ---
@@ -146,15 +213,31 @@ function workerSection({ workers, unreadable_workers: unreadable, other_pipeline
   by("workers").hidden = false;
   const rows = workers.map((worker) => {
     const self = worker.id === heard.worker?.worker ? make("span", { class: "chip this" }, "this one") : null;
-    const beat = { moving: "moving", not_watched: "not seen to move yet" }[worker.heartbeat] ?? `still for ${spanMs(worker.still_for_ms)}`;
+    const beat =
+      { moving: "moving", not_watched: "not seen to move yet" }[worker.heartbeat] ??
+      `still for ${spanMs(worker.still_for_ms)}`;
     const state = worker.draining ? `${beat}, draining` : beat;
-    return row({ "data-state": worker.heartbeat, "data-worker": worker.id }, head(make("span", { class: "mono" }, worker.id), self),
-      cell("heartbeat", state, `state ${worker.heartbeat}`), cell("leases", number.format(worker.leases), "number"),
-      cell("host", worker.host), cell("version", worker.version),
-      cell("up for", spanMs(Math.max(0, heard.status.read_at_ms - worker.started_at_ms)), "number", `since ${moment(worker.started_at_ms)}`));
+    return row(
+      { "data-state": worker.heartbeat, "data-worker": worker.id },
+      head(make("span", { class: "mono" }, worker.id), self),
+      cell("heartbeat", state, `state ${worker.heartbeat}`),
+      cell("leases", number.format(worker.leases), "number"),
+      cell("host", worker.host),
+      cell("version", worker.version),
+      cell(
+        "up for",
+        spanMs(Math.max(0, heard.status.read_at_ms - worker.started_at_ms)),
+        "number",
+        `since ${moment(worker.started_at_ms)}`,
+      ),
+    );
   });
-  table(document.querySelector("#workers .table"), "Workers",
-    [["Worker"], ["Heartbeat"], ["Leases", "number"], ["Host"], ["Version"], ["Up for", "number"]], rows);
+  table(
+    document.querySelector("#workers .table"),
+    "Workers",
+    [["Worker"], ["Heartbeat"], ["Leases", "number"], ["Host"], ["Version"], ["Up for", "number"]],
+    rows,
+  );
   const more = others.length ? [`Workers of this lease table serve other pipelines, too: ${others.join(", ")}.`] : [];
   list(document.querySelector("#workers .notes"), [...unreadable, ...more]);
 }
@@ -169,19 +252,39 @@ function verdict() {
   }
   if (!worker) return ["unknown", "Asking", " the worker…", []];
   if (!worker.ready) return ["bad", "Not ready", `, for ${count(worker.why.length, "reason")}:`, worker.why];
-  if (heard.noStatus) return ["warn", "Ready", ", but there is no status: what is shown of shards and workers is old or missing.", [heard.noStatus]];
+  if (heard.noStatus)
+    return [
+      "warn",
+      "Ready",
+      ", but there is no status: what is shown of shards and workers is old or missing.",
+      [heard.noStatus],
+    ];
   if (!status) return ["good", "Ready", ". Reading the lease table…", []];
   const wrong = [];
-  const halted = status.pipelines.flatMap((pipeline) => pipeline.shards.filter((shard) => shard.standing === "halted")
-    .map((shard) => `pipeline ${pipeline.name}, shard ${shard.shard}: halted, on ${shard.owner ?? "no worker"}; the reason is below`));
-  const still = status.workers.filter((one) => one.heartbeat === "still").map((one) => `worker ${one.id} stands still`);
-  const unread = sum(status.pipelines, (pipeline) => pipeline.unreadable_rows.length) + status.unreadable_workers.length;
+  const halted = status.pipelines.flatMap((pipeline) =>
+    pipeline.shards
+      .filter((shard) => shard.standing === "halted")
+      .map(
+        (shard) =>
+          `pipeline ${pipeline.name}, shard ${shard.shard}: halted, on ${shard.owner ?? "no worker"}; the reason is below`,
+      ),
+  );
+  const still = status.workers
+    .filter((one) => one.heartbeat === "still")
+    .map((one) => `worker ${one.id} stands still`);
+  const unread =
+    sum(status.pipelines, (pipeline) => pipeline.unreadable_rows.length) + status.unreadable_workers.length;
   wrong.push(...halted, ...still);
   if (unread) wrong.push(`${count(unread, "row")} of the lease table cannot be read`);
   if (wrong.length) return ["warn", "Ready", ", but the fleet needs a look.", wrong];
   const gaps = of("gaps");
   const kept = gaps ? `, with ${count(gaps, "possible gap")} noted below` : "";
-  return ["good", "Healthy", `: ${of("halted") + of("frozen") ? "" : "changes are carried, no shard is halted"}${kept}.`, []];
+  return [
+    "good",
+    "Healthy",
+    `: ${of("halted") + of("frozen") ? "" : "changes are carried, no shard is halted"}${kept}.`,
+    [],
+  ];
 }
 
 function summary() {
@@ -198,14 +301,24 @@ function summary() {
   const lag = now.some((one) => one.lag != null) ? Math.max(...now.map((one) => one.lag ?? 0)) : null;
   const of = (name) => (status ? sum(pipelines, (pipeline) => pipeline.counts[name]) : null);
   const shards = sum(pipelines, (pipeline) => pipeline.shards.length);
-  const figure = (name, value, more, kind) => make("div", { class: kind },
-    make("dt", {}, name), make("dd", {}, value == null ? "–" : value, " ", make("small", {}, more)));
+  const figure = (name, value, more, kind) =>
+    make(
+      "div",
+      { class: kind },
+      make("dt", {}, name),
+      make("dd", {}, value == null ? "–" : value, " ", make("small", {}, more)),
+    );
   const n = (value) => (value == null ? null : number.format(value));
-  put(by("figures"), figure("In, this worker", rateWord(total("in")), total("in") == null ? "" : "a second"),
+  put(
+    by("figures"),
+    figure("In, this worker", rateWord(total("in")), total("in") == null ? "" : "a second"),
     figure("Out, this worker", rateWord(total("out")), total("out") == null ? "" : "a second"),
-    figure("Lag, this worker", span(lag), ""), figure("Shards read", n(of("reading")), status ? `of ${number.format(shards)}` : ""),
-    figure("Halted", n(of("halted")), "", of("halted") ? "bad" : null), figure("Possible gaps", n(of("gaps")), "", of("gaps") ? "warn" : null),
-    figure("Workers", n(status?.workers.length), ""));
+    figure("Lag, this worker", span(lag), ""),
+    figure("Shards read", n(of("reading")), status ? `of ${number.format(shards)}` : ""),
+    figure("Halted", n(of("halted")), "", of("halted") ? "bad" : null),
+    figure("Possible gaps", n(of("gaps")), "", of("gaps") ? "warn" : null),
+    figure("Workers", n(status?.workers.length), ""),
+  );
 }
 
 function show() {
@@ -230,7 +343,10 @@ async function ask(path, within) {
 
 async function askWorker() {
   try {
-    const [says, metrics] = await Promise.all([ask("worker.json", ANSWER_WITHIN_MS), ask("metrics", ANSWER_WITHIN_MS)]);
+    const [says, metrics] = await Promise.all([
+      ask("worker.json", ANSWER_WITHIN_MS),
+      ask("metrics", ANSWER_WITHIN_MS),
+    ]);
     heard.worker = await says.json();
     sample(await metrics.text(), Date.now());
     [heard.workerAt, heard.noWorker] = [Date.now(), null];

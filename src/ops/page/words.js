@@ -67,10 +67,19 @@ export function list(parent, items) {
 
 /** A table whose parts keep their roles where a narrow screen shows them as lines. */
 export function table(parent, caption, headings, rows) {
-  const columns = headings.map(([text, kind]) => make("th", { scope: "col", role: "columnheader", class: kind }, text));
-  put(parent, make("table", { role: "table" }, make("caption", {}, caption),
-    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...columns)),
-    make("tbody", { role: "rowgroup" }, ...rows)));
+  const columns = headings.map(([text, kind]) =>
+    make("th", { scope: "col", role: "columnheader", class: kind }, text),
+  );
+  put(
+    parent,
+    make(
+      "table",
+      { role: "table" },
+      make("caption", {}, caption),
+      make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...columns)),
+      make("tbody", { role: "rowgroup" }, ...rows),
+    ),
+  );
 }
 
 export const row = (attributes, ...cells) => make("tr", { role: "row", ...attributes }, ...cells);
