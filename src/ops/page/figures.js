@@ -97,7 +97,7 @@ function runs(points, of) {
 function chart(svg, points, lines, word, least, label, pointedAt) {
   const [width, height, top, bottom] = [Math.max(svg.clientWidth, 200), 132, 16, 112];
   const now = points.at(-1)?.at ?? Date.now();
-  const minutes = [1, 2, 5, 10].find((some) => some * 60_000 >= now - (points[0]?.at ?? now)) ?? 10;
+  const minutes = Math.min(10, Math.max(1, Math.ceil((now - (points[0]?.at ?? now)) / 60_000)));
   const most = ceiling(Math.max(least, ...points.flatMap((point) => lines.map((line) => point[line] ?? 0))));
   const x = (at) => width - ((now - at) / (minutes * 60_000)) * width;
   const y = (value) => bottom - (value / most) * (bottom - top);
@@ -117,7 +117,7 @@ function chart(svg, points, lines, word, least, label, pointedAt) {
         .map((point, n) => `${n ? "L" : "M"}${x(point.at).toFixed(1)} ${y(point[line]).toFixed(1)}`)
         .join("");
       const closed = `${path}L${x(run.at(-1).at).toFixed(1)} ${bottom}L${x(run[0].at).toFixed(1)} ${bottom}Z`;
-      if (index === 0) parts.push(draw("path", { class: `area ${line}`, d: closed }));
+      if (index === lines.length - 1) parts.push(draw("path", { class: `area ${line}`, d: closed }));
       parts.push(draw("path", { class: line, d: path }));
     }
   });
@@ -133,7 +133,7 @@ export function charts(section, pipeline) {
   const points = samples.get(pipeline) ?? [];
   const now = current(pipeline);
   for (const [figure, lines, word, least] of [
-    [".rate", ["out", "in"], rateWord, 10],
+    [".rate", ["in", "out"], rateWord, 10],
     [".lag", ["lag"], span, 1],
   ]) {
     const box = section.querySelector(figure);
