@@ -54,7 +54,7 @@ def wait(what, condition):
 
 class Stage:
     def __init__(self):
-        self.process = subprocess.Popen([STAGE, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([STAGE, "--stage"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.endpoint = self.process.stdout.readline().strip()
 
     def __call__(self, command):
@@ -144,6 +144,20 @@ class Browser:
         wide = self.ask("document.documentElement.scrollWidth")
         assert wide <= self.width, f"{name}: the page is {wide} wide on a screen of {self.width}"
 
+    def is_legible(self, name):
+        """No text of a shard's row lies on another's."""
+        overlaps = self.ask("""[...document.querySelectorAll('.shards tr[data-shard]')].flatMap((row) => {
+            const boxes = [...row.querySelectorAll('.mono, td')].filter((part) => part.innerText).map((part) => {
+                const range = document.createRange();
+                range.selectNodeContents(part);
+                return [part.innerText, range.getBoundingClientRect()];
+            });
+            return boxes.flatMap(([one, a], index) => boxes.slice(index + 1).filter(([, b]) => a.left < b.right - 1 &&
+                b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1).map(([other]) => `${one} on ${other}`));
+        })""")
+        cut = self.ask("[...document.querySelectorAll('.shards td')].filter((cell) => cell.scrollWidth > cell.clientWidth + 1).length")
+        assert not overlaps and not cut, f"{name}: {overlaps[:3]}, {cut} cells are cut off"
+
     def check_logs(self):
         """No error in the console but those that a step allows, and no request to anybody but the worker."""
         for entry in self.driver.get_log("browser"):
@@ -230,6 +244,7 @@ def walk(stage, worker, browser, url):
             carrying(browser)
             shards_shown(browser, url)
             browser.fits(f"{size}, {scheme}")
+            browser.is_legible(f"{size}, {scheme}")
             browser.shot(f"healthy-{size}-{scheme}")
     assert browser.ask("getComputedStyle(document.body).backgroundColor") == "rgb(17, 21, 26)", "dark is dark"
     browser.check_logs()
@@ -274,6 +289,7 @@ def walk(stage, worker, browser, url):
         browser.says("#verdict", "eady")
         shards_shown(browser, url)
         browser.fits(f"troubled, {size}, {scheme}")
+        browser.is_legible(f"troubled, {size}, {scheme}")
         browser.shot(f"troubled-{size}-{scheme}")
     browser.check_logs()
 

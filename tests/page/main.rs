@@ -1,6 +1,6 @@
 //! The stage of `.ci/page`, which looks at the status page in a browser: the scripted fake of DynamoDB and Kinesis with two
 //! tables, traffic on them, and what an operator has to see, made to happen by commands on standard input. `cargo test`
-//! starts it, too: without the argument `serve` it ends at once.
+//! starts it, too: without the argument `--stage` it ends at once.
 
 #![allow(
     clippy::disallowed_methods,
@@ -28,7 +28,7 @@ const TABLES: [(&str, u64); 2] = [("orders", 4), ("customers", 2)];
 const MAX_RECORD_KIB: usize = 4;
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some("serve") {
+    if std::env::args().nth(1).as_deref() == Some("--stage") {
         serve();
     }
 }
