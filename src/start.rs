@@ -25,7 +25,7 @@ use crate::ops::shown::Shown;
 use crate::ops::{http, systemd};
 use crate::status::Reading;
 use crate::status::kept::Kept;
-use crate::worker::pipeline::{Ends, Pipeline, Shared};
+use crate::worker::pipeline::{Ends, PAGE_BYTES, Pipeline, Shared};
 use crate::worker::{NotThisPipeline, Worker, WorkerSettings};
 
 /// Why the bridge did not start, or ended by itself.
@@ -67,6 +67,7 @@ impl Bridge {
         let mut pipelines = Vec::new();
         for settings in &config.pipelines {
             let part = budget.part(memory_limit / config.pipelines.len());
+            warn_of_little_memory(&settings.name, part.limit());
             pipelines.push(Arc::new(pipeline(&aws, settings.clone(), &patience, &metrics, part).await?));
         }
         let store = lease_store(&aws, &config, &machine, &patience, &pipelines).await?;
@@ -134,6 +135,20 @@ fn page(config: &Config, worker: &Worker) -> Page {
         worker: config.worker.id.as_str().into(),
         health: Arc::clone(&shared.health),
         status: Arc::new(Kept::new(reading, names, machine)),
+    }
+}
+
+/// With less than a few pages' room, one shard that waits for Kinesis takes what the pipeline's others would read with.
+fn warn_of_little_memory(pipeline: &str, bytes: usize) {
+    const ENOUGH_BYTES: usize = 4 * PAGE_BYTES;
+    if bytes < ENOUGH_BYTES {
+        tracing::warn!(
+            pipeline,
+            bytes,
+            "worker.memory_limit leaves this pipeline little: a shard that waits can hold up its others; set it to \
+             {} MiB or more for each pipeline",
+            ENOUGH_BYTES >> 20
+        );
     }
 }
 

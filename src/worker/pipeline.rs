@@ -131,7 +131,7 @@ impl Pipeline {
     /// A shard's part of the pipeline's memory: one with a key that cannot be delivered leaves room for the others. Half,
     /// not less: a stream of one shard must be able to wait for a target shard that is behind.
     pub fn shard_budget(&self) -> Budget {
-        self.budget.part(self.budget.limit() / 2)
+        self.budget.part((self.budget.limit() / 2).max(2 * PAGE_BYTES))
     }
 
     /// The pipeline's stream row says that its first listing was stored.

@@ -191,8 +191,7 @@ impl Reading {
         const API: &str = "GetRecords";
         self.rests();
         self.vitals.facts().doing(Doing::WaitingForMemory);
-        // Where there is little memory the page runs over: its shard must not wait until all others hold nothing.
-        let reservation = self.budget.reserve(PAGE_BYTES.min(self.budget.limit() / 4)).await;
+        let reservation = self.budget.reserve(PAGE_BYTES).await;
         self.vitals.facts().doing(Doing::Reading);
         let machine = Arc::clone(&self.shared.machine);
         let asked_at;
