@@ -64,9 +64,10 @@ impl Reading {
     /// The status of these pipelines. Waits until every heartbeat has moved or stood still for two of them; for three at
     /// most, where sessions come and go.
     pub async fn watched(&mut self, pipelines: &[String]) -> Result<Status, ReadError> {
-        let began = self.machine.now();
         let mut sessions = self.sessions().await?;
         let pipelines = self.pipelines(pipelines).await?;
+        // From here on: however long those reads took, heartbeats are watched.
+        let began = self.machine.now();
         while sessions.rows.iter().any(|(id, _)| self.heartbeat(id) == Heartbeat::NotWatched)
             && self.machine.now().since(began) <= 3 * self.heartbeat_interval
         {
