@@ -257,6 +257,15 @@ impl Oracle {
             || change.trimmed_ms.is_some_and(|at| at <= initialized_ms.saturating_add(passed_ms))
     }
 
+    /// Whether retention passed the change just as its pipeline began: then nobody owes it, and a request of the dead, still
+    /// on its way, may bring it at any time.
+    fn went_at_the_start(&self, shard: &Shard, seq: Seq) -> bool {
+        let Some(state) = self.shards.get(shard) else { return false };
+        let found = state.changes.binary_search_by_key(&seq, |change| change.seq);
+        let change = found.ok().map(|index| &state.changes[index]);
+        change.is_some_and(|change| change.trimmed_ms.is_some() && self.is_before_start(state, change))
+    }
+
     /// The first change of the shard that is not done and must be delivered.
     fn missing(&mut self, shard: &Shard) -> Option<(Seq, Item)> {
         let mut state = self.shards.remove(shard)?;
@@ -324,6 +333,9 @@ impl Oracle {
             if is_given_up && state.gaps.iter().any(|gap| covers(gap, seq)) {
                 return Ok(());
             }
+        }
+        if self.went_at_the_start(shard, seq) {
+            return Ok(());
         }
         let last = self.items.insert(item.clone(), seq);
         if let Some(last) = last.filter(|last| *last > seq) {
