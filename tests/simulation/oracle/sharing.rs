@@ -48,6 +48,11 @@ impl Oracle {
         living.len() < self.running.len() || living.values().any(|session| session.draining)
     }
 
+    /// Whether a session is left of one who does not run: until it is buried, leases are offered to it like to anybody.
+    pub fn is_any_unburied(&self) -> bool {
+        self.sessions.len() > self.living().len()
+    }
+
     /// A lease gets this owner.
     pub(super) fn given(&self, shard: &Shard, owner: &str, before: Option<&str>) -> Verdict {
         let table = shard.split_once(':').unwrap_or_default().0;
