@@ -50,29 +50,7 @@ async fn until(mut holds: impl FnMut() -> bool) {
 }
 
 fn config(server: &Server, leases: &Fake, format: &str) -> Config {
-    let text = format!(
-        r#"
-[http]
-listen = ""
-[lease_table]
-endpoint_url = "{}"
-region = "eu-central-1"
-[[pipeline]]
-name = "orders"
-[pipeline.source]
-table = "orders"
-endpoint_url = "{}"
-region = "eu-central-1"
-[pipeline.sink]
-stream = "orders-cdc"
-endpoint_url = "{}"
-region = "eu-central-1"
-[pipeline.record]
-format = "{format}"
-"#,
-        leases.endpoint(),
-        server.endpoint,
-        server.endpoint
-    );
+    let record = format!("[pipeline.record]\nformat = \"{format}\"");
+    let text = server.config(&leases.endpoint(), "", &record);
     Config::parse(&text, ConfigSource::Environment, &|_| None).expect("a configuration")
 }

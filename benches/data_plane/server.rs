@@ -63,6 +63,34 @@ impl Server {
     }
 }
 
+impl Server {
+    /// A configuration with this server as source and sink: `head` is its first sections, `record` the pipeline's last.
+    pub fn config(&self, lease_table: &str, head: &str, record: &str) -> String {
+        let endpoint = &self.endpoint;
+        format!(
+            r#"
+{head}
+[http]
+listen = ""
+[lease_table]
+endpoint_url = "{lease_table}"
+region = "eu-central-1"
+[[pipeline]]
+name = "orders"
+[pipeline.source]
+table = "orders"
+endpoint_url = "{endpoint}"
+region = "eu-central-1"
+[pipeline.sink]
+stream = "orders-cdc"
+endpoint_url = "{endpoint}"
+region = "eu-central-1"
+{record}
+"#
+        )
+    }
+}
+
 /// The results of a full PutRecords answer, without its end.
 fn placements() -> Vec<u8> {
     let result = |n: usize| {

@@ -59,7 +59,8 @@ fn busy(shape: Shape, limit_mib: u64, shards: usize) {
     leases.world().log.keep_no_inputs();
     server.served.put_millis.store(PUT_MILLIS, Ordering::Release);
     server.served.open.store(true, Ordering::Release);
-    let config = config(&server, &leases, limit_mib);
+    let head = format!("[worker]\nmemory_limit = \"{limit_mib}MiB\"");
+    let config = server.config(&leases.endpoint(), &head, "");
     let worker = Worker::start("test", &config);
     let began = Instant::now();
     while server.served.put_records.load(Ordering::Acquire) < changes {
@@ -75,31 +76,4 @@ fn busy(shape: Shape, limit_mib: u64, shards: usize) {
         most - limit_mib as f64
     );
     worker.terminate();
-}
-
-fn config(server: &Server, leases: &Fake, limit_mib: u64) -> String {
-    format!(
-        r#"
-[worker]
-memory_limit = "{limit_mib}MiB"
-[http]
-listen = ""
-[lease_table]
-endpoint_url = "{}"
-region = "eu-central-1"
-[[pipeline]]
-name = "orders"
-[pipeline.source]
-table = "orders"
-endpoint_url = "{}"
-region = "eu-central-1"
-[pipeline.sink]
-stream = "orders-cdc"
-endpoint_url = "{}"
-region = "eu-central-1"
-"#,
-        leases.endpoint(),
-        server.endpoint,
-        server.endpoint
-    )
 }

@@ -91,7 +91,7 @@ impl HttpConnector for NamingConnector {
     }
 }
 
-/// No answer is larger; a length that says so is not believed beforehand.
+/// No room is made beforehand for more than this, whatever length is told.
 const MOST_EXPECTED_BYTES: usize = 4 << 20;
 
 async fn with_whole_body(mut answer: HttpResponse) -> Result<HttpResponse, ConnectorError> {

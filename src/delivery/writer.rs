@@ -30,7 +30,8 @@ pub const MAX_RECORDS: usize = 500;
 /// cost no more than one.
 pub const MAX_BYTES: usize = 4 << 20;
 
-/// All calls under way hold no more: their bodies come on top of `memory_limit`, a third larger for base64.
+/// All calls under way hold no more, save a single larger record: their bodies come on top of `memory_limit`, a third
+/// larger for base64.
 const MAX_BYTES_IN_FLIGHT: usize = 2 * MAX_BYTES;
 
 /// Past the session's deadline, how often to look whether a heartbeat has moved it.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lease::{Checkpoint, KclLease, adapter_name};
 use crate::lease::rewind::Listings;
-use crate::lease::row::{FinishedRow, Gap, ShardKey, ShardRow, ShardState, StreamEntry};
+use crate::lease::row::{FinishedRow, Gap, ShardKey, ShardRow, StreamEntry};
 use crate::stream::SequenceNumber;
 use crate::stream::arn::StreamArn;
 use crate::stream::lineage::Listing;
@@ -228,24 +228,8 @@ impl Stream<'_> {
 
     fn row(&self, shard: &ShardId, now_ms: u64) -> ShardRow {
         let parents = self.parents(shard);
-        ShardRow {
-            owner: None,
-            incarnation: None,
-            offered: false,
-            epoch: 0,
-            revision: 0,
-            checkpoint: None,
-            parents_finished: parents.iter().all(|parent| self.is_done(parent)),
-            parents,
-            state: ShardState::Active,
-            halted_because: None,
-            gaps: vec![],
-            last_change_at_ms: None,
-            latest_from_ms: None,
-            latest_first: None,
-            discovered_at_ms: now_ms,
-            replay: None,
-        }
+        let parents_finished = parents.iter().all(|parent| self.is_done(parent));
+        ShardRow::fresh(parents, parents_finished, now_ms)
     }
 
     fn finished(&self, shard: &ShardId, now_ms: u64) -> FinishedRow {

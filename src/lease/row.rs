@@ -187,6 +187,28 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl ShardRow {
+    /// The lease of a shard found just now (epoch milliseconds, by the service's clock): nobody has held it yet.
+    pub fn fresh(parents: Vec<ShardId>, parents_finished: bool, discovered_at_ms: u64) -> Self {
+        ShardRow {
+            owner: None,
+            incarnation: None,
+            offered: false,
+            epoch: 0,
+            revision: 0,
+            checkpoint: None,
+            parents,
+            parents_finished,
+            state: ShardState::Active,
+            halted_because: None,
+            gaps: vec![],
+            last_change_at_ms: None,
+            latest_from_ms: None,
+            latest_first: None,
+            discovered_at_ms,
+            replay: None,
+        }
+    }
+
     /// No change of the shard that is still to be carried is older than this (epoch milliseconds). Along a shard changes only
     /// get later: none behind the checkpoint is older than the checkpoint's, and none of the shard is older than the shard,
     /// nor than what the stream still held when the shard was found.

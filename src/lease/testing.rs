@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_dynamo::{AttributeValue, Item};
 
-use super::row::{ShardKey, ShardRow, ShardState, StreamEntry, StreamRow};
+use super::row::{ShardKey, ShardRow, StreamEntry, StreamRow};
 use super::table::{Clause, Effect, LeaseTable, RowKey, RowWrite, RowsPage};
 use crate::error::{ApiError, ErrorKind};
 use crate::machine::{BoxFuture, Machine, MonoTime, RealMachine, Task};
@@ -196,24 +196,7 @@ impl Machine for StillMachine {
 
 /// A lease that nobody has held yet.
 pub(super) fn fresh_row() -> ShardRow {
-    ShardRow {
-        owner: None,
-        incarnation: None,
-        offered: false,
-        epoch: 0,
-        revision: 0,
-        checkpoint: None,
-        parents: vec![],
-        parents_finished: false,
-        state: ShardState::Active,
-        halted_because: None,
-        gaps: vec![],
-        last_change_at_ms: None,
-        latest_from_ms: None,
-        latest_first: None,
-        discovered_at_ms: 0,
-        replay: None,
-    }
+    ShardRow::fresh(vec![], false, 0)
 }
 
 /// A pipeline whose one stream is being read.

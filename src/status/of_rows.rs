@@ -170,7 +170,7 @@ fn counts(shards: &[ShardStatus], finished: &[FinishedStatus], stream_gaps: usiz
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
-    use crate::lease::row::{ShardState, StreamEntry};
+    use crate::lease::row::StreamEntry;
     use crate::stream::source::ShardId;
 
     pub const OPENED_MS: u64 = 1_700_000_000_000;
@@ -182,24 +182,7 @@ pub(super) mod testing {
     }
 
     pub fn row() -> ShardRow {
-        ShardRow {
-            owner: None,
-            incarnation: None,
-            offered: false,
-            epoch: 1,
-            revision: 1,
-            checkpoint: None,
-            parents: vec![],
-            parents_finished: false,
-            state: ShardState::Active,
-            halted_because: None,
-            gaps: vec![],
-            last_change_at_ms: None,
-            latest_from_ms: None,
-            latest_first: None,
-            discovered_at_ms: OPENED_MS,
-            replay: None,
-        }
+        ShardRow { epoch: 1, revision: 1, ..ShardRow::fresh(vec![], false, OPENED_MS) }
     }
 
     pub fn child_of(parent: &str) -> ShardRow {

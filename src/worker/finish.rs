@@ -8,7 +8,7 @@ use super::held::Held;
 use super::pipeline::{Pipeline, READ_TIMEOUT};
 use super::shard::{ShardEnd, ShardTask};
 use crate::error::{ApiError, ErrorKind};
-use crate::lease::row::{FinishedRow, Gap, ShardKey, ShardRow, ShardState};
+use crate::lease::row::{FinishedRow, Gap, ShardKey, ShardRow};
 use crate::machine::timeout;
 use crate::ops::repeats::Repeats;
 use crate::retry::Retry;
@@ -17,24 +17,7 @@ use crate::stream::source::{ListShards, ListedShard};
 
 /// The row of a shard discovered just now, by the service's clock.
 pub fn new_shard_row(shard: &ListedShard, parents_finished: bool, now_ms: u64) -> ShardRow {
-    ShardRow {
-        owner: None,
-        incarnation: None,
-        offered: false,
-        epoch: 0,
-        revision: 0,
-        checkpoint: None,
-        parents: shard.parent.clone().into_iter().collect(),
-        parents_finished,
-        state: ShardState::Active,
-        halted_because: None,
-        gaps: vec![],
-        last_change_at_ms: None,
-        latest_from_ms: None,
-        latest_first: None,
-        discovered_at_ms: now_ms,
-        replay: None,
-    }
+    ShardRow::fresh(shard.parent.clone().into_iter().collect(), parents_finished, now_ms)
 }
 
 /// The row of a shard discovered after the first listing. One that was opened longer ago than changes are kept may have

@@ -23,7 +23,7 @@ pub(super) fn page(body: &[u8]) -> Result<Page<'_>, PageError> {
     // Once for the whole body is cheaper than for each of its strings.
     match std::str::from_utf8(body) {
         Ok(body) => walk(serde_json::Deserializer::from_str(body)),
-        // Never a page; this finds the place.
+        // Mostly no page: this finds the place, or what is passed over.
         Err(_) => walk(serde_json::Deserializer::from_slice(body)),
     }
 }
