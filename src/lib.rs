@@ -23,7 +23,8 @@
 //! - **P3 Lineage.** A shard is read only once its parents are stored as finished ([`lease::plan`], [`lease::store`]).
 //! - **P4 Fencing.** A worker sends nothing past its session's deadline; every lease write is conditional on owner, epoch
 //!   and revision ([`lease::session`], [`lease::store`]).
-//! - **P5 Bounded.** Every buffer has a limit; reading pauses before memory grows ([`delivery::memory`]).
+//! - **P5 Bounded.** Every buffer has a limit; reading pauses before memory grows ([`delivery::memory`]), and
+//!   while the writer has enough to send (`delivery::appetite`).
 //! - **P6 Monotone.** A shard's checkpoint only moves forward, save by an operator's [`rewind`].
 //! - **P7 Honest.** What could not be kept is counted, logged and stored in the lease table; never silent.
 //!

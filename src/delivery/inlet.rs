@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::appetite::Appetite;
 use super::lanes::ShardSlot;
 use super::memory::Reservation;
 use super::sink::PutEntry;
@@ -66,6 +67,7 @@ pub(super) enum Command {
 #[derive(Debug, Clone)]
 pub struct WriterHandle {
     commands: mpsc::Sender<Command>,
+    appetite: Arc<Appetite>,
 }
 
 /// One shard's entrance to the writer; dropping it makes the writer forget the shard.
@@ -80,6 +82,7 @@ pub struct ShardInlet {
 pub struct Feeder {
     slot: ShardSlot,
     commands: mpsc::Sender<Command>,
+    appetite: Arc<Appetite>,
     progress: watch::Receiver<Progress>,
     submitted: Arc<Mutex<Submitted>>,
 }
@@ -93,9 +96,9 @@ struct Submitted {
 
 impl WriterHandle {
     /// A handle, and where the writer hears what is asked through it.
-    pub(super) fn channel() -> (Self, mpsc::Receiver<Command>) {
+    pub(super) fn channel(appetite: Arc<Appetite>) -> (Self, mpsc::Receiver<Command>) {
         let (commands, heard) = mpsc::channel(COMMANDS_WAITING);
-        (WriterHandle { commands }, heard)
+        (WriterHandle { commands, appetite }, heard)
     }
 
     /// Opens an entrance for a shard, under a slot never used before in this process.
@@ -103,13 +106,23 @@ impl WriterHandle {
         let (sender, progress) = watch::channel(Progress::default());
         // A closed channel means that the pipeline is ending; the inlet's own use tells.
         let _ = self.commands.send(Command::Open(slot, sender)).await;
-        let commands = self.commands.clone();
-        let feeder = Feeder { slot, commands, progress: progress.clone(), submitted: Arc::default() };
+        let feeder = Feeder {
+            slot,
+            commands: self.commands.clone(),
+            appetite: Arc::clone(&self.appetite),
+            progress: progress.clone(),
+            submitted: Arc::default(),
+        };
         ShardInlet { progress, feeder }
     }
 }
 
 impl Feeder {
+    /// Waits until the writer wants another page: at once, unless enough is ready to be sent.
+    pub async fn wanted(&self) {
+        self.appetite.wait().await;
+    }
+
     /// Hands over a page's changes. They count as submitted once this returns; dropped before, none of them is. Gives how
     /// many have been submitted so far.
     pub async fn submit(&self, changes: Vec<Submission>, more: More) -> u64 {

@@ -301,6 +301,11 @@ impl Lanes {
         self.queued
     }
 
+    /// How many records may be sent at once, and their bytes.
+    pub fn ready(&self) -> (usize, usize) {
+        (self.ready.len(), self.ready_bytes)
+    }
+
     /// The lane's head is to be sent: now, or when its target shard has room.
     fn make_ready(&mut self, id: LaneId, now: MonoTime) {
         let Some(lane) = self.lanes.get_mut(id) else { return };

@@ -1,5 +1,6 @@
 //! From changes to acknowledgements: lanes, batches, PutRecords, watermark.
 
+mod appetite;
 pub mod batch;
 pub mod inlet;
 pub mod lanes;

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
+use super::appetite::Appetite;
 use super::batch::{Batch, BatchLimits, MORE_WITHIN, Outlook, Sent};
 use super::inlet::{Command, More, Progress, Submission, WriterHandle};
 use super::lanes::{Change, LaneId, Lanes, ShardSlot};
@@ -33,6 +34,11 @@ pub const MAX_BYTES: usize = 4 << 20;
 /// All calls under way hold no more, save a single larger record: their bodies come on top of `memory_limit`, a third
 /// larger for base64.
 const MAX_BYTES_IN_FLIGHT: usize = 2 * MAX_BYTES;
+
+/// So much ready to be sent is enough for a while: reading waits. Two rounds of calls, so that a page that is asked for when
+/// the first begins is there before the second ends.
+const ENOUGH_ROUNDS: usize = 2;
+const ENOUGH_BYTES: usize = 2 * MAX_BYTES_IN_FLIGHT;
 
 /// Past the session's deadline, how often to look whether a heartbeat has moved it.
 const DEADLINE_LOOK: Duration = Duration::from_millis(50);
@@ -57,6 +63,7 @@ pub struct Writer {
     /// Shards of which more is on its way, and until when that is worth waiting for.
     expected: BTreeMap<ShardSlot, MonoTime>,
     survey: Survey,
+    appetite: Arc<Appetite>,
     limits: BatchLimits,
     max_in_flight: usize,
     shrink: Shrink,
@@ -77,13 +84,15 @@ impl Writer {
         shrink: Shrink,
         metrics: PipelineMetrics,
     ) -> (Self, WriterHandle) {
-        let (handle, commands) = WriterHandle::channel();
+        let appetite = Arc::<Appetite>::default();
+        let (handle, commands) = WriterHandle::channel(Arc::clone(&appetite));
         let writer = Writer {
             putter,
             lanes: Lanes::new(),
             shards: BTreeMap::new(),
             expected: BTreeMap::new(),
             survey: Survey::new(Arc::clone(&pipeline)),
+            appetite,
             limits,
             max_in_flight,
             shrink,
@@ -102,6 +111,7 @@ impl Writer {
         let machine = Arc::clone(&self.putter.machine);
         loop {
             let due = self.send_due(&mut calls);
+            self.tell_of_ready();
             self.tell_of_held();
             let wake = [due, self.survey.begin(&self.putter)].into_iter().flatten().min();
             tokio::select! {
@@ -214,6 +224,12 @@ impl Writer {
             Ok(()) => self.survey.succeeded(),
             Err(error) => self.survey.failed(now, self.putter.machine.random(), &error),
         }
+    }
+
+    fn tell_of_ready(&self) {
+        let (records, bytes) = self.lanes.ready();
+        let enough_records = ENOUGH_ROUNDS * self.max_in_flight * self.limits.max_records;
+        self.appetite.tell((records * 100 / enough_records).max(bytes * 100 / ENOUGH_BYTES));
     }
 
     /// Target shards that hold changes back are shown, and said when it lasts.

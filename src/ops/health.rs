@@ -152,6 +152,11 @@ fn ailments(vitals: &Vitals, now: Now) -> Vec<String> {
              Kinesis up, then raise [worker] memory_limit",
             unread.as_secs()
         )),
+        Some((unread, Doing::WaitingForDelivery)) if unread > STALLED_AFTER => lines.push(format!(
+            "stalled: not read for {} s, since enough that was read waits to be sent; see what holds Kinesis up: the log \
+             names the error, and put_retries_total its reason",
+            unread.as_secs()
+        )),
         Some((unread, _)) if unread > STALLED_AFTER => lines.push(format!(
             "stalled: not read for {} s; the log names the call that fails, and api_errors_total its code",
             unread.as_secs()

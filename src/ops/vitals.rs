@@ -37,6 +37,8 @@ impl Now {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
     Reading,
+    /// It would read on, and enough that was read waits to be sent.
+    WaitingForDelivery,
     /// It would read on, and there is no room.
     WaitingForMemory,
     /// Nothing is to be read: at the end, halted, or about to be given up.

@@ -190,6 +190,8 @@ impl Reading {
     async fn get_records(&mut self, iterator: &str) -> Option<Event> {
         const API: &str = "GetRecords";
         self.rests();
+        self.vitals.facts().doing(Doing::WaitingForDelivery);
+        self.feeder.wanted().await;
         self.vitals.facts().doing(Doing::WaitingForMemory);
         let reservation = self.budget.reserve(PAGE_BYTES).await;
         self.vitals.facts().doing(Doing::Reading);

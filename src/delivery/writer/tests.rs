@@ -1,5 +1,6 @@
 //! The writer over a small Kinesis, on tokio's paused clock: seconds of machine time do not count, only the clock's.
 
+mod appetite;
 mod filling;
 mod kinesis;
 mod pacing;
