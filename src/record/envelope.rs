@@ -99,6 +99,15 @@ impl Encoder {
         Self { replay: Some(ReplayMember { json, until_ms }), ..self }
     }
 
+    /// From now on payload and partition key may have so many bytes together.
+    pub fn limit_to(&mut self, limit_bytes: usize) {
+        self.options.limit_bytes = limit_bytes;
+    }
+
+    pub fn limit_bytes(&self) -> usize {
+        self.options.limit_bytes
+    }
+
     /// Encodes one change. The payload is written into `draft` first and copied when its size is known: buffered, it takes
     /// no more than is counted for it.
     ///

@@ -13,6 +13,7 @@ mod held;
 mod pacer;
 pub mod pipeline;
 mod reading;
+mod record_limit;
 mod shard;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::pacer::Pacer;
+use super::record_limit::{Answer, RecordLimit};
 use crate::config::{self, SourceOf, Start};
 use crate::delivery::memory::Budget;
 use crate::delivery::sink::KinesisSink;
@@ -26,6 +27,7 @@ use crate::record::key::KeySchema;
 use crate::record::shrink::shrink;
 use crate::stream::arn::{StreamArn, StreamArnError};
 use crate::stream::lineage::{GONE_AFTER, Listing};
+use crate::stream::page::StreamRecord;
 use crate::stream::source::{ListShards, StreamSource};
 
 /// GetRecords calls under way at a time in one process.
@@ -81,7 +83,7 @@ pub struct Ends {
     pub table_arn: String,
     pub key_schema: KeySchema,
     pub sink_arn: String,
-    /// The most bytes (data and partition key) that the sink takes in one record.
+    /// The most bytes (data and partition key) that the sink takes in one record, as it tells at the start.
     pub max_record_bytes: usize,
 }
 
@@ -93,6 +95,7 @@ pub struct Pipeline {
     pub source: Arc<dyn StreamSource>,
     pub sink: Arc<dyn KinesisSink>,
     pub metrics: PipelineMetrics,
+    record_limit: Arc<RecordLimit>,
     /// This pipeline's part of the memory: one that cannot deliver leaves the others theirs.
     budget: Budget,
     /// This process has seen the pipeline run.
@@ -114,6 +117,7 @@ impl Pipeline {
     ) -> Self {
         let name: Arc<str> = settings.name.as_str().into();
         let metrics = metrics.pipeline(&name);
+        let record_limit = Arc::new(RecordLimit::new(ends.max_record_bytes));
         Pipeline {
             name,
             settings,
@@ -121,6 +125,7 @@ impl Pipeline {
             source,
             sink,
             metrics,
+            record_limit,
             budget,
             has_run: AtomicBool::new(false),
             latest: Mutex::default(),
@@ -157,7 +162,7 @@ impl Pipeline {
             key_mode: self.settings.record.partition_key,
             key_schema: self.ends.key_schema.clone(),
             stream,
-            limit_bytes: self.ends.max_record_bytes,
+            limit_bytes: self.record_limit.bytes(),
             oversize: self.settings.sink.oversize,
         });
         match replay.and_then(|replay| Some((replay.mark.as_ref()?, replay.until_ms))) {
@@ -168,11 +173,39 @@ impl Pipeline {
 
     /// What becomes of a record that Kinesis refuses.
     pub fn shrink(&self) -> Shrink {
-        let format = self.settings.record.format;
-        match self.settings.sink.oversize {
-            config::Oversize::DropImages => Arc::new(move |data| shrink(format, data).map(Bytes::from)),
-            config::Oversize::Halt => Arc::new(|_| None),
+        let (format, oversize) = (self.settings.record.format, self.settings.sink.oversize);
+        let record_limit = Arc::clone(&self.record_limit);
+        Arc::new(move |data| {
+            record_limit.doubt();
+            match oversize {
+                config::Oversize::DropImages => shrink(format, data).map(Bytes::from),
+                config::Oversize::Halt => None,
+            }
+        })
+    }
+
+    /// The most bytes that the sink takes in one record, asked for anew where it is time or these changes give reason.
+    pub async fn record_limit(&self, machine: &dyn Machine, records: &[StreamRecord<'_>]) -> usize {
+        match self.record_limit.renew(&*self.sink, machine, records).await {
+            None | Some(Answer::Same) => {}
+            Some(Answer::Changed(before)) => tracing::info!(
+                pipeline = &*self.name,
+                before,
+                bytes = self.record_limit.bytes(),
+                "the target stream's largest record has changed (MaxRecordSizeInKiB)"
+            ),
+            Some(Answer::Failed(error, None)) => self.failed(&error),
+            Some(Answer::Failed(error, Some(times))) => {
+                self.failed(&error);
+                tracing::warn!(
+                    pipeline = &*self.name,
+                    times,
+                    bytes = self.record_limit.bytes(),
+                    "how large the target stream's records may be is not known anew, the last answer counts: {error}"
+                );
+            }
         }
+        self.record_limit.bytes()
     }
 
     pub fn keep_latest(&self, key: ShardKey, iterator: String) {

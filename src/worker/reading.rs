@@ -237,6 +237,8 @@ impl Reading {
             self.latest_first = Some(first.clone());
             return Some(Event::FirstOfLatest(first));
         }
+        let limit_bytes = self.pipeline.record_limit(&*self.shared.machine, &page.records).await;
+        self.encoder.limit_to(limit_bytes);
         let last_made_ms = page.records.last().map(|record| record.created_at_ms);
         let (changes, refused) = self.encode(&page.records, reservation);
         self.pipeline.metrics.changes_read.inc_by(page.records.len() as u64);
@@ -310,7 +312,7 @@ impl Reading {
                     pipeline = &*self.pipeline.name,
                     shard = %self.shard,
                     %sequence_number,
-                    limit_bytes = self.pipeline.ends.max_record_bytes,
+                    limit_bytes = self.encoder.limit_bytes(),
                     "a change is too large for the target stream and goes without an image; raise the stream's MaxRecordSizeInKiB to keep it"
                 );
             }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::bridge::{OF_TABLE, SINK, Stage, TABLE, judged};
 use crate::rows::{is_there, shard_row};
+use crate::support::world::World;
 
 fn text(length: usize) -> Value {
     json!({"S": "x".repeat(length)})
@@ -107,6 +108,34 @@ async fn a_limit_lowered_later_cuts_what_kinesis_refuses() {
     bridge.stop().await;
     stage.judge().assert_exactly_once();
     assert_eq!(shapes(&stage)[2], shape(None, Some(2_501), r#"["OldImage"]"#));
+}
+
+/// Raised under a running bridge: the first change that would have lost an image finds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_raised_later_is_asked_for_before_an_image_is_left_out() {
+    let stage = Stage::with_shards(1);
+    stage.fake.world().kinesis_stream_mut(SINK).max_record_size_kib = 8;
+    let bridge = stage.start(stage.config("", OF_TABLE, "oversize = \"halt\"")).await;
+    stage.write(10, 5);
+    stage.all_arrive().await;
+    stage.fake.world().kinesis_stream_mut(SINK).max_record_size_kib = 10_240;
+    let item = json!({"id": {"S": "large"}, "line": {"N": "1"}, "text": text(1_300_000)});
+    stage.fake.world().put(TABLE, item).expect("a change");
+    stage.all_arrive().await;
+    bridge.stop().await;
+    assert_eq!(shapes(&stage), [shape(None, Some(1_300_000), "null")]);
+}
+
+/// Lowered, then raised again: what Kinesis refused makes the bridge ask, so the next change is cut before it is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_record_makes_it_ask_for_the_limit() {
+    let stage = Stage::with_shards(1);
+    let bridge = stage.start(stage.plain()).await;
+    stage.fake.world().kinesis_stream_mut(SINK).max_record_size_kib = 4;
+    write_large(&stage);
+    let asked_again = |world: &World| world.log.count("DescribeStreamSummary") > 1;
+    stage.fake.wait_until("a question for the limit", asked_again).await;
+    bridge.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
