@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bridge::{Stage, write};
+use crate::bridge::{OF_TABLE, Stage, write};
 use crate::rows::{assert_lineage, finished_row, is_there, shard_rows};
-use crate::support::fault::{Fault, Loss};
+use crate::support::fault::{Fault, Gate, Loss};
 use crate::support::log::Outcome;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,4 +133,28 @@ async fn listings_that_fail_delay_children_and_lose_nothing() {
     assert!(world.faults.all_met());
     assert!(is_there(&finished_row(&world, &parent)));
     assert_lineage(&world, &stage.stream);
+}
+
+/// What is read beyond the next rounds of calls would only lie in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_waits_while_kinesis_has_enough_before_it() {
+    let stage = Stage::with_shards(1);
+    stage.fake.world().quirks.records_page = 500;
+    stage.write(8_000, 8_000);
+    let gate = Gate::shut();
+    let rule = stage.fake.world().faults.always("PutRecords", |_| true, Fault::Hold(gate.clone()));
+    let bridge = stage.start(stage.config("", OF_TABLE, "max_in_flight = 1")).await;
+    // One call of 500 under way, two rounds of it before it.
+    stage.fake.wait_until("three pages", |world| world.log.count("GetRecords") >= 3).await;
+    let looks = |world: &crate::support::world::World| world.log.count("Query");
+    let before = looks(&stage.fake.world());
+    // Several looks at the leases, each as long as three pauses between reads.
+    stage.fake.wait_until("time to read the rest", |world| looks(world) > before + 10).await;
+    let pages = stage.fake.world().log.count("GetRecords");
+    assert!(pages <= 5, "{pages} of 16 pages were read");
+    stage.fake.world().faults.lift(rule);
+    gate.open();
+    stage.all_arrive().await;
+    bridge.stop().await;
+    stage.judge().assert_complete_and_ordered();
 }
