@@ -119,6 +119,8 @@ impl Pace {
             limit.rate = rate(most * LOWERED_AT_MOST, most);
             let quantum = limit.rate * QUANTUM;
             limit.opens_with = limit.opens_with.map(|with| with.min(quantum));
+            // What was owed at a faster rate would take longer to pay.
+            limit.spend(Load::default());
         }
     }
 
@@ -138,8 +140,7 @@ impl Pace {
     /// A record goes. A large one may use more than there is: those behind it wait the longer.
     pub fn spend(&mut self, load: Load) {
         if let Some(limit) = &mut self.limit {
-            let (room, least) = (limit.room.plus(load, -1.0), -limit.rate * MOST_DEBT);
-            limit.room = Load { records: room.records.max(least), bytes: room.bytes.max(least) };
+            limit.spend(load);
         }
     }
 
@@ -160,6 +161,12 @@ impl Pace {
 }
 
 impl Limit {
+    /// Takes of the room, or owes, as much as may be owed.
+    fn spend(&mut self, load: Load) {
+        let (room, least) = (self.room.plus(load, -1.0), -self.rate * MOST_DEBT);
+        self.room = Load { records: room.records.max(least), bytes: room.bytes.max(least) };
+    }
+
     /// Lets time pass: room comes, and the rate grows while it binds.
     fn pass(&mut self, now: MonoTime) {
         let seconds = now.since(self.at).as_secs_f64();

@@ -171,6 +171,23 @@ fn a_burst_after_rest_is_bounded() {
     assert!(sent > rate * 0.09 && sent < rate * 0.11, "{sent} at {rate}");
 }
 
+#[test]
+fn what_is_owed_is_no_more_than_three_seconds_at_the_new_rate() {
+    let mut pace = Pace::default();
+    pace.accepted(at(0), Load::of_record(65_796));
+    pace.rejected(at(0));
+    pace.rejected(at(300));
+    pace.binds(at(607));
+    assert!(pace.may_send(at(907)));
+    pace.spend(Load::of_record(170_627));
+    for ms in [1_300, 1_550] {
+        pace.rejected(at(ms));
+    }
+    assert!(!pace.may_send(at(1_550)));
+    let (_, looks) = opened(&mut pace, at(1_550));
+    assert!(looks <= 7, "{looks} looks");
+}
+
 proptest! {
     /// Whatever happens: the limit stays in its bounds, and the moment at which it opens is right.
     #[test]
