@@ -58,8 +58,12 @@ impl Bridge {
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, StartError> {
         let machine: Arc<dyn Machine> = Arc::new(RealMachine::new());
-        let aws = Aws::load(connections(&config), credentials).await;
         let metrics = Metrics::new();
+        let counting = {
+            let metrics = Arc::clone(&metrics);
+            Arc::new(move |error: &ApiError| metrics.api_error(error))
+        };
+        let aws = Aws::load(connections(&config), credentials).await.keeping_sessions(&machine, counting);
         let patience = Patience::at_start(&*machine);
         let memory_limit = usize::try_from(config.worker.memory_limit_bytes).unwrap_or(usize::MAX);
         let budget = Budget::new(memory_limit);

@@ -2,24 +2,30 @@
 //! profile read once, one HTTP client, time limits on every call, and the SDK's retries off. The worker has the one
 //! retry policy; a conditional write that the SDK sent twice would take its own success for somebody else's.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
-use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 use super::http;
+use super::role::{ASSUME_ROLE, Role, RoleName};
+use super::session::{Counting, Session, Whose};
 use super::sink::KinesisStream;
 use super::source::DynamoStreams;
 use crate::config::{Connection, StreamName};
+use crate::machine::Machine;
 
 /// How we name ourselves to AWS: in the user agent and as the session of an assumed role.
-const APP_NAME: &str = "ddb-kinesis-bridge";
+pub(super) const APP_NAME: &str = "ddb-kinesis-bridge";
 
 /// Limit on opening a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,6 +37,29 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Aws {
     base: SdkConfig,
+    /// Who renews sessions ahead of their end; none in a command that is done before that.
+    keeper: Option<Keeper>,
+    /// One session for each role, whoever needs it.
+    roles: Mutex<BTreeMap<RoleName, SharedCredentialsProvider>>,
+}
+
+/// What keeping sessions takes.
+struct Keeper {
+    machine: Arc<dyn Machine>,
+    counting: Counting,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keeper")
+    }
+}
+
+impl Keeper {
+    fn keep(&self, whose: Whose, source: SharedCredentialsProvider) -> SharedCredentialsProvider {
+        let session = Session::begin(whose, source, &self.machine, Arc::clone(&self.counting));
+        SharedCredentialsProvider::new(session)
+    }
 }
 
 /// No Region is configured for a part of the configuration, and the SDK found none either.
@@ -72,7 +101,18 @@ impl Aws {
             ),
             None => loader,
         };
-        Aws { base: loader.load().await }
+        Aws { base: loader.load().await, keeper: None, roles: Mutex::default() }
+    }
+
+    /// From now on credentials that end are renewed ahead of that, by tasks of this machine, and failures to do so counted.
+    pub fn keeping_sessions(mut self, machine: &Arc<dyn Machine>, counting: Counting) -> Aws {
+        let keeper = Keeper { machine: Arc::clone(machine), counting };
+        if let Some(own) = self.base.credentials_provider() {
+            let whose = Whose { api: "Credentials", identity: "this process".to_owned() };
+            let base = self.base.to_builder().credentials_provider(keeper.keep(whose, own));
+            self.base = base.identity_cache(IdentityCache::no_cache()).build();
+        }
+        Aws { keeper: Some(keeper), ..self }
     }
 
     /// A client for tables.
@@ -81,7 +121,7 @@ impl Aws {
         section: &str,
         connection: &Connection,
     ) -> Result<aws_sdk_dynamodb::Client, NoRegion> {
-        let config = self.config(section, connection).await?;
+        let config = self.config(section, connection)?;
         let mut builder = aws_sdk_dynamodb::config::Builder::from(&config);
         if let Some(url) = &connection.endpoint_url {
             builder.set_endpoint_url(Some(url.clone()));
@@ -95,7 +135,7 @@ impl Aws {
         section: &str,
         connection: &Connection,
     ) -> Result<aws_sdk_dynamodbstreams::Client, NoRegion> {
-        let config = self.config(section, connection).await?;
+        let config = self.config(section, connection)?;
         let mut builder = aws_sdk_dynamodbstreams::config::Builder::from(&config);
         if let Some(url) = &connection.endpoint_url {
             builder.set_endpoint_url(Some(url.clone()));
@@ -109,7 +149,7 @@ impl Aws {
         section: &str,
         connection: &Connection,
     ) -> Result<aws_sdk_kinesis::Client, NoRegion> {
-        let config = self.config(section, connection).await?;
+        let config = self.config(section, connection)?;
         let mut builder = aws_sdk_kinesis::config::Builder::from(&config);
         if let Some(url) = &connection.endpoint_url {
             builder.set_endpoint_url(Some(url.clone()));
@@ -134,31 +174,29 @@ impl Aws {
     }
 
     /// The base with a connection's Region and role, and no retries.
-    async fn config(&self, section: &str, connection: &Connection) -> Result<SdkConfig, NoRegion> {
+    fn config(&self, section: &str, connection: &Connection) -> Result<SdkConfig, NoRegion> {
         let region = connection.region.clone().map(Region::new).or_else(|| self.base.region().cloned());
         let region = region.ok_or_else(|| NoRegion { section: section.to_owned() })?;
         let mut builder = self.base.to_builder().region(region.clone()).retry_config(RetryConfig::disabled());
-        if let Some(role_arn) = &connection.role_arn {
-            let provider = self.assumed_role(role_arn, connection.external_id.as_deref(), region).await;
-            builder = builder.credentials_provider(provider);
+        if let Some(arn) = &connection.role_arn {
+            let external_id = connection.external_id.clone();
+            let name = RoleName { arn: arn.clone(), external_id, region: region.to_string() };
+            builder = builder.credentials_provider(self.assumed_role(name));
         }
         Ok(builder.build())
     }
 
-    /// Credentials of a role, asked for with the base's credentials. The SDK's own few retries stay on here: asking
-    /// twice for temporary credentials harms nothing.
-    async fn assumed_role(
-        &self,
-        role_arn: &str,
-        external_id: Option<&str>,
-        region: Region,
-    ) -> SharedCredentialsProvider {
-        let mut role =
-            AssumeRoleProvider::builder(role_arn).configure(&self.base).region(region).session_name(APP_NAME);
-        if let Some(external_id) = external_id {
-            role = role.external_id(external_id);
-        }
-        SharedCredentialsProvider::new(role.build().await)
+    /// Credentials of a role, asked for with the base's credentials.
+    fn assumed_role(&self, name: RoleName) -> SharedCredentialsProvider {
+        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = roles.entry(name).or_insert_with_key(|name| {
+            let role = SharedCredentialsProvider::new(Role::new(name.clone(), &self.base));
+            match &self.keeper {
+                Some(keeper) => keeper.keep(Whose { api: ASSUME_ROLE, identity: name.arn.clone() }, role),
+                None => role,
+            }
+        });
+        known.clone()
     }
 }
 

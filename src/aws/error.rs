@@ -12,12 +12,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::error_codes::{bare_code, kind_of_cancellation, kind_of_code, kind_of_status};
 use super::http::AtAddress;
+use super::role::{CREDENTIALS_DENIED, NotAssumed};
+use super::session::Refusal;
 use super::spoken;
 use crate::error::{ApiError, ErrorKind};
-
-/// The code of a call that was not sent because its credentials were denied: a role that may not be assumed. The call's
-/// own action has not been judged then.
-pub(super) const CREDENTIALS_DENIED: &str = "CredentialsDenied";
 
 /// Sorts a failed call. `api` is the operation's name as AWS spells it.
 pub fn from_sdk<E>(api: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
@@ -87,13 +85,23 @@ fn unreadable(api: &'static str, status: u16, cause: &str) -> ApiError {
 /// The failure to get credentials, which the SDK hides inside a request that could not be sent.
 fn credentials(api: &'static str, error: &(dyn Error + 'static)) -> Option<ApiError> {
     let failure = chain(error).find_map(|error| error.downcast_ref::<CredentialsError>())?;
+    Some(of_credentials(api, failure))
+}
+
+/// What the failure to get credentials means for a call to `api`.
+pub(super) fn of_credentials(api: &'static str, failure: &CredentialsError) -> ApiError {
+    let refusal = chain(failure).find_map(|error| error.downcast_ref::<Refusal>());
+    let failure = refusal.map_or(failure, |refusal| &*refusal.0);
+    if let Some(not_assumed) = chain(failure).find_map(|error| error.downcast_ref::<NotAssumed>()) {
+        return not_assumed.of_call(api);
+    }
     if matches!(failure, CredentialsError::CredentialsNotLoaded(_)) {
-        return Some(ApiError::new(api, ErrorKind::Credentials, "NoCredentials", "no AWS credentials found"));
+        return ApiError::new(api, ErrorKind::Credentials, "NoCredentials", "no AWS credentials found");
     }
     if matches!(failure, CredentialsError::ProviderTimedOut(_)) {
-        return Some(ApiError::new(api, ErrorKind::Transient, "CredentialsTimeout", failure.to_string()));
+        return ApiError::new(api, ErrorKind::Transient, "CredentialsTimeout", failure.to_string());
     }
-    // A role that cannot be assumed: AWS STS' own answer stands further down the chain.
+    // A role of the profile or of a web identity that cannot be assumed: STS' own answer stands further down the chain.
     let inner = chain(failure).skip(1);
     let refusal = inner.clone().find_map(|error| error.downcast_ref::<ErrorMetadata>());
     let unreached = inner.clone().any(|error| error.is::<AtAddress>());
@@ -102,7 +110,8 @@ fn credentials(api: &'static str, error: &(dyn Error + 'static)) -> Option<ApiEr
         .any(|error| matches!(error, CredentialsError::CredentialsNotLoaded(_)));
     let (kind, code, message) = match refusal {
         Some(meta) => {
-            let kind = meta.code().map(bare_code).and_then(kind_of_code);
+            // An answer without a code is no answer of AWS': a proxy's, or one cut off.
+            let kind = meta.code().map_or(Some(ErrorKind::Transient), |code| kind_of_code(bare_code(code)));
             let spoken = |message| spoken::message("AssumeRole", ErrorKind::Credentials, message);
             let message = meta.message().map_or_else(|| cause(failure), spoken);
             match kind {
@@ -112,13 +121,14 @@ fn credentials(api: &'static str, error: &(dyn Error + 'static)) -> Option<ApiEr
             }
         }
         None if unreached => (ErrorKind::Transient, "CredentialsUnreachable", cause(failure)),
-        None if nested_missing => {
-            let message = "no AWS credentials found to assume the role with";
-            (ErrorKind::Credentials, "NoCredentials", message.to_owned())
-        }
+        None if nested_missing => (
+            ErrorKind::Credentials,
+            "NoCredentials",
+            "no AWS credentials found to assume the role with".to_owned(),
+        ),
         None => (ErrorKind::Credentials, "CredentialsFailed", cause(failure)),
     };
-    Some(ApiError::new(api, kind, code, message))
+    ApiError::new(api, kind, code, message)
 }
 
 /// The errors from `error` down to its first cause.

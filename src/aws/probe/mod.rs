@@ -15,7 +15,7 @@ pub use patience::Patience;
 pub use source::SourceFacts;
 
 use super::client::NoRegion;
-use super::error::CREDENTIALS_DENIED;
+use super::role::CREDENTIALS_DENIED;
 use crate::error::{ApiError, ErrorKind};
 
 /// What stands in the way of a start.
@@ -80,7 +80,7 @@ impl Subject<'_> {
         let Subject { service, resource, .. } = self;
         match error.kind {
             ErrorKind::Denied if error.code == CREDENTIALS_DENIED => self.problem(
-                format!("the role cannot be assumed: {}", error.message),
+                format!("access denied: {}", error.message),
                 "allow sts:AssumeRole on it to this identity, here and in the role's trust policy, and check `external_id`",
             ),
             ErrorKind::Denied if error.code.starts_with("KMS") => self.problem(
