@@ -39,6 +39,7 @@ mod reading;
 mod rewind;
 mod rewind_broken_off;
 mod rewind_orders;
+mod roles;
 mod secrets;
 mod signals;
 mod start;

@@ -67,6 +67,7 @@ fn taken(request: &Request, stage: &Stage) -> Vec<(String, String)> {
         (Service::Streams, _) => {
             vec![(action("dynamodb"), input["StreamArn"].as_str().unwrap_or_default().to_owned())]
         }
+        (Service::Sts, _) => unreachable!("no role is configured"),
         (Service::Kinesis, _) => {
             assert_eq!(input["StreamName"], SINK, "{request:?}");
             vec![(action("kinesis"), stage.fake.world().kinesis_stream(SINK).arn.clone())]

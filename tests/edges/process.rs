@@ -143,10 +143,20 @@ impl Drop for Process {
 
 /// Runs another command with this configuration to its end: its exit code, standard output and standard error.
 pub async fn output_of(config: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    output_with(config, arguments, &[]).await
+}
+
+/// The same with more variables in its environment.
+pub async fn output_with(
+    config: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Option<i32>, String, String) {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(config.as_bytes()).expect("the configuration is written");
     let mut command = command();
     command.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+    command.envs(environment.iter().copied());
     command.args(arguments).arg("--config").arg(file.path()).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
     let output = output.expect("the built binary starts");

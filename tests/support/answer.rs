@@ -1,6 +1,6 @@
 //! What a service answers: an error in AWS's shape, or a JSON body.
 //!
-//! Owns the error type of all three fakes and how it is written on the wire. It decides nothing.
+//! Owns the error type of all the fakes and how it is written on the wire. It decides nothing.
 
 use serde_json::{Map, Value, json};
 
@@ -13,6 +13,7 @@ pub enum Service {
     DynamoDb,
     Streams,
     Kinesis,
+    Sts,
 }
 
 /// An error answer of AWS.
@@ -51,6 +52,7 @@ impl ApiError {
                 "ProvisionedThroughputExceededException",
                 "Rate exceeded for the stream; slow down.",
             ),
+            Service::Sts => ApiError::new(400, "Throttling", "Rate exceeded"),
             Service::DynamoDb => {
                 ApiError::new(400, "ThrottlingException", "Rate of requests exceeds the limit.")
             }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::answer::ApiError;
 use super::log::Request;
 
-/// Every operation that the fake serves. Names are unique over the three services.
+/// Every operation that the fake serves. Names are unique over the services.
 pub const OPERATIONS: &[&str] = &[
     "ListStreams",
     "DescribeStream",
@@ -29,6 +29,7 @@ pub const OPERATIONS: &[&str] = &[
     "Query",
     "Scan",
     "TransactWriteItems",
+    "AssumeRole",
 ];
 
 /// Panics on a name that no request can have: a fault or a wait on it would silently do nothing.

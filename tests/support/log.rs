@@ -7,6 +7,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::answer::Service;
+use super::signature::Signer;
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Request {
     pub input: Value,
     /// The access key id that signed it, so that a test can tell callers apart.
     pub caller: String,
+    /// The Region that it was signed for.
+    pub region: String,
     /// Whether the service's state may have changed or been read by it: a rejected request never gets there.
     pub effective: bool,
     pub outcome: Option<Outcome>,
@@ -49,25 +52,28 @@ impl Log {
         self.without_inputs = true;
     }
 
-    pub fn arrive(&mut self, service: Service, operation: &str, caller: &str, input: Value) -> Request {
+    pub fn arrive(&mut self, service: Service, operation: &str, signer: Signer<'_>, input: Value) -> Request {
         let request = Request {
             arrival: self.requests.len(),
             service,
             operation: operation.to_owned(),
             input,
-            caller: caller.to_owned(),
+            caller: signer.access_key_id.to_owned(),
+            region: signer.region.to_owned(),
             effective: false,
             outcome: None,
         };
         if self.without_inputs {
             let Request { arrival, service, effective, .. } = request;
             let (operation, caller) = (request.operation.clone(), request.caller.clone());
+            let region = request.region.clone();
             self.requests.push(Request {
                 arrival,
                 service,
                 operation,
                 input: Value::Null,
                 caller,
+                region,
                 effective,
                 outcome: None,
             });

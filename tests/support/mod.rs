@@ -1,7 +1,7 @@
-//! The outside of AWS for the tests: a scripted fake of the HTTP APIs of DynamoDB Streams, Kinesis and DynamoDB,
-//! and the judge that compares what was written to a table with what arrived in Kinesis.
+//! The outside of AWS for the tests: a scripted fake of the HTTP APIs of DynamoDB Streams, Kinesis, DynamoDB and
+//! STS, and the judge that compares what was written to a table with what arrived in Kinesis.
 //!
-//! Owns one HTTP listener with three services on it and the world behind them. It never uses the library's code:
+//! Owns one HTTP listener with four services on it and the world behind them. It never uses the library's code:
 //! whatever the bridge believes, this module speaks HTTP only, so it can judge it from outside.
 //!
 //! A test talks to it in three ways: it changes the [`World`] (`fake.world().put(…)`, `.split(…)`), it scripts
@@ -28,6 +28,7 @@ pub mod server;
 pub mod shards;
 pub mod signature;
 pub mod streams_api;
+pub mod sts;
 pub mod table;
 pub mod table_api;
 pub mod tokens;
@@ -70,7 +71,7 @@ impl Fake {
         Fake { address, shared, runtime: Some(runtime) }
     }
 
-    /// The URL that stands for all three services: what `endpoint_url` or `AWS_ENDPOINT_URL` takes.
+    /// The URL that stands for all services: what `endpoint_url` or `AWS_ENDPOINT_URL` takes.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }

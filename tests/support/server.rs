@@ -19,7 +19,7 @@ use super::answer::{ApiError, ApiResult, Service};
 use super::fault::{FailEntries, Fault, Gate, Loss};
 use super::log::Outcome;
 use super::world::World;
-use super::{kinesis_api, query, signature, streams_api, table_api};
+use super::{kinesis_api, query, signature, streams_api, sts, table_api};
 
 /// More than any service takes, so that the services' own limits are what a request meets.
 const MOST_BODY_BYTES: usize = 64 << 20;
@@ -64,12 +64,16 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
 }
 
 async fn serve(shared: Arc<Shared>, parts: Parts, body: Bytes) -> Response<Body> {
-    let (service, operation) = target(&parts.headers);
-    let caller = signature::access_key_id(&parts).unwrap_or_default();
-    let input: Option<Value> = serde_json::from_slice(&body).ok();
+    let form = sts::form(&body).filter(|form| form["Action"].is_string());
+    let (service, operation) = match &form {
+        Some(form) => (Service::Sts, form["Action"].as_str().unwrap_or_default().to_owned()),
+        None => target(&parts.headers),
+    };
+    let signer = signature::signer(&parts).unwrap_or_default();
+    let input: Option<Value> = form.or_else(|| serde_json::from_slice(&body).ok());
     let (arrival, plan) = {
         let mut world = shared.world();
-        let request = world.log.arrive(service, &operation, caller, input.clone().unwrap_or(Value::Null));
+        let request = world.log.arrive(service, &operation, signer, input.clone().unwrap_or(Value::Null));
         (request.arrival, Plan::new(world.faults.take(&request), service))
     };
     shared.happened();
@@ -82,11 +86,14 @@ async fn serve(shared: Arc<Shared>, parts: Parts, body: Bytes) -> Response<Body>
         Some(Refusal::Error(error)) => Some(Err(error)),
         None => {
             let mut world = shared.world();
-            let secret = world.quirks.secret_access_key.clone();
+            let own = world.quirks.secret_access_key.clone();
+            let secret = world.sts.secret_for(&parts, signer.access_key_id).map(|session| session.or(own));
             let call = Call { service, operation: &operation, arrival, effects: &plan.effects };
             Some(
                 secret
-                    .map_or(Ok(()), |secret| signature::verify(&parts, &body, &secret))
+                    .and_then(|secret| {
+                        secret.map_or(Ok(()), |secret| signature::verify(&parts, &body, &secret))
+                    })
                     .and_then(|()| input.ok_or_else(not_json))
                     .and_then(|input| {
                         world.log.took_effect(arrival);
@@ -186,6 +193,7 @@ impl Call<'_> {
             (Service::DynamoDb, "Query") => query::query(world, input),
             (Service::DynamoDb, "Scan") => query::scan(world, input),
             (Service::DynamoDb, "TransactWriteItems") => table_api::transact_write_items(world, input),
+            (Service::Sts, "AssumeRole") => sts::assume_role(world, input),
             (service, operation) => {
                 let message = format!("the fake has no operation {operation:?} of {service:?}");
                 Err(ApiError::new(400, "UnknownOperationException", message))
@@ -242,9 +250,18 @@ impl Answer {
 
     fn plain(&self, result: ApiResult) -> (Response<Body>, Outcome) {
         match result {
-            Ok(body) => (self.response(200, Body::from(body.to_string())), Outcome::Ok),
+            Ok(body) => {
+                let body = match self.service {
+                    Service::Sts => sts::granted_xml(&body),
+                    _ => body.to_string(),
+                };
+                (self.response(200, Body::from(body)), Outcome::Ok)
+            }
             Err(error) => {
-                let body = Body::from(error.body(self.service).to_string());
+                let body = Body::from(match self.service {
+                    Service::Sts => sts::error_xml(&error),
+                    service => error.body(service).to_string(),
+                });
                 let outcome = Outcome::Error { status: error.status, code: error.code };
                 (self.response(error.status, body), outcome)
             }

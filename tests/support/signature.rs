@@ -2,6 +2,8 @@
 //!
 //! Owns nothing. A client that signs a body other than the one it sends is found out here, which no emulator does.
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use axum::http::request::Parts;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -49,10 +51,31 @@ pub fn verify(parts: &Parts, body: &[u8], secret: &str) -> Result<(), ApiError> 
     }
 }
 
+/// Who signed a request, and for which Region.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Signer<'a> {
+    pub access_key_id: &'a str,
+    pub region: &'a str,
+}
+
 /// Who signed the request, whether or not the signature is right.
-pub fn access_key_id(parts: &Parts) -> Option<&str> {
+pub fn signer(parts: &Parts) -> Option<Signer<'_>> {
     let (_, credential) = header(parts, "authorization")?.split_once("Credential=")?;
-    credential.split_once('/').map(|(id, _)| id)
+    // id/date/Region/service/aws4_request
+    let mut members = credential.split('/');
+    Some(Signer { access_key_id: members.next()?, region: members.nth(1)? })
+}
+
+/// When it was signed, in seconds of the epoch.
+pub fn signed_at_s(parts: &Parts) -> Option<u64> {
+    let date = header(parts, "x-amz-date")?;
+    let part = |from: usize, to: usize| date.get(from..to);
+    let (day, time) = (
+        format!("{}-{}-{}", part(0, 4)?, part(4, 6)?, part(6, 8)?),
+        format!("{}:{}:{}", part(9, 11)?, part(11, 13)?, part(13, 15)?),
+    );
+    let at = DateTime::from_str(&format!("{day}T{time}Z"), Format::DateTime).ok()?;
+    u64::try_from(at.secs()).ok()
 }
 
 fn header<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {

@@ -17,6 +17,7 @@ use super::kinesis::KinesisStream;
 use super::log::Log;
 use super::sequence::SequenceNumbers;
 use super::shards::{GoneAnswer, ListingOrder, Shard, ShownEnd, Stream, StreamStatus, Visibility};
+use super::sts::{Role, Sts};
 use super::table::Table;
 
 pub const REGION: &str = "eu-central-1";
@@ -59,6 +60,7 @@ pub struct World {
     pub quirks: Quirks,
     pub log: Log,
     pub faults: Faults,
+    pub sts: Sts,
     /// What the requests so far would be billed as.
     pub capacity: Capacity,
     pub numbers: SequenceNumbers,
@@ -95,6 +97,7 @@ impl World {
             },
             log: Log::default(),
             faults: Faults::default(),
+            sts: Sts::default(),
             capacity: Capacity::default(),
             numbers: SequenceNumbers::new(),
             fixed_now_ms: None,
@@ -276,6 +279,12 @@ impl World {
 
     pub fn kinesis_stream_mut(&mut self, name: &str) -> &mut KinesisStream {
         self.kinesis.get_mut(name).unwrap_or_else(|| panic!("there is no Kinesis stream {name}"))
+    }
+
+    /// Makes a role that trusts whoever brings this external id.
+    pub fn create_role(&mut self, arn: &str, external_id: Option<&str>, lasts_s: u64) {
+        let role = Role { external_id: external_id.map(str::to_owned), lasts_s };
+        self.sts.roles.insert(arn.to_owned(), role);
     }
 
     /// Makes an active Kinesis stream. Returns its ARN.

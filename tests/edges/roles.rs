@@ -1,0 +1,313 @@
+//! Another account, another Region: each end with a role, an external id and a Region of its own, and an STS whose
+//! sessions end.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::bridge::{OF_TABLE, Stage, judged};
+use crate::process::{HTTP, Process, get, output_with};
+use crate::support::answer::Service;
+use crate::support::fault::{Fault, Gate};
+use crate::support::log::{Outcome, Request};
+use crate::support::world::World;
+
+/// What one part of the configuration is reached with.
+struct End {
+    section: &'static str,
+    role: &'static str,
+    external_id: &'static str,
+    region: &'static str,
+}
+
+const LEASES: End = End {
+    section: "[lease_table]",
+    role: "arn:aws:iam::111111111111:role/bridge-leases",
+    external_id: "lease+table",
+    region: "eu-west-1",
+};
+const SOURCE: End = End {
+    section: "[pipeline.source]",
+    role: "arn:aws:iam::222222222222:role/read/bridge-source",
+    external_id: "source:1",
+    region: "us-east-1",
+};
+const SINK: End = End {
+    section: "[pipeline.sink]",
+    role: "arn:aws:iam::333333333333:role/bridge-sink",
+    external_id: "sink=1",
+    region: "ap-southeast-2",
+};
+const ENDS: [&End; 3] = [&LEASES, &SOURCE, &SINK];
+
+/// A stage whose roles' sessions last so long.
+fn stage(lasts_s: u64) -> Stage {
+    let stage = Stage::with_shards(2);
+    for end in ENDS {
+        stage.fake.world().create_role(end.role, Some(end.external_id), lasts_s);
+    }
+    stage
+}
+
+/// The stage's configuration, with each end's role, external id and Region.
+fn text(stage: &Stage) -> String {
+    let mut text = stage.text(HTTP, OF_TABLE, "");
+    for End { section, role, external_id, region } in ENDS {
+        let (before, after) = text.split_once(section).expect("the section is there");
+        let after = after.replacen("region = \"eu-central-1\"", &format!("region = \"{region}\""), 1);
+        text = format!("{before}{section}\nrole_arn = \"{role}\"\nexternal_id = \"{external_id}\"{after}");
+    }
+    text
+}
+
+fn environment(endpoint: &str) -> [(&str, &str); 4] {
+    [
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_ENDPOINT_URL_STS", endpoint),
+        ("AWS_REGION", "eu-central-1"),
+    ]
+}
+
+fn run(stage: &Stage) -> Process {
+    Process::run_with(&text(stage), &environment(&stage.fake.endpoint()))
+}
+
+/// The end that a request goes to.
+fn end_of(request: &Request) -> &'static End {
+    let of_leases =
+        request.input["TableName"] == crate::rows::LEASES || request.input["TransactItems"].is_array();
+    match request.service {
+        Service::Kinesis => &SINK,
+        Service::DynamoDb if of_leases => &LEASES,
+        _ => &SOURCE,
+    }
+}
+
+/// Each request was signed with a session of its end's role, for its end's Region; STS was asked in that Region with the
+/// process' own credentials and the external id.
+fn assert_signed(world: &World) {
+    for request in world.log.all() {
+        if request.service == Service::Sts {
+            let end = ENDS.into_iter().find(|end| request.input["RoleArn"] == end.role).expect("a role");
+            assert_eq!((&*request.caller, &*request.region), ("test", end.region), "{request:?}");
+            assert_eq!(request.input["ExternalId"], end.external_id);
+            assert_eq!(request.input["RoleSessionName"], "ddb-kinesis-bridge");
+            continue;
+        }
+        let end = end_of(request);
+        let session = world.sts.sessions.get(&request.caller);
+        assert_eq!(session.map(|session| &*session.role_arn), Some(end.role), "{request:?}");
+        assert_eq!(request.region, end.region, "{request:?}");
+    }
+    for end in ENDS {
+        assert!(world.log.all().iter().any(|request| request.region == end.region), "{}", end.section);
+    }
+}
+
+/// No request was refused for its signature: none was signed with a session that had ended.
+fn assert_none_refused(world: &World) {
+    let refused = |request: &&Request| {
+        let code = match &request.outcome {
+            Some(Outcome::Error { code, .. }) => code.as_str(),
+            _ => "",
+        };
+        request.service != Service::Sts
+            && ["ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"]
+                .contains(&code)
+    };
+    let refused: Vec<&Request> = world.log.all().iter().filter(refused).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
+fn granted(world: &World, count: usize) -> bool {
+    ENDS.iter().all(|end| world.sts.granted(end.role) >= count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_end_has_its_own_session_which_is_renewed_before_it_ends() {
+    let stage = stage(12);
+    let process = run(&stage);
+    for sessions in 1..=3 {
+        stage.fake.wait_until("a session more for each role", |world| granted(world, sessions)).await;
+        stage.write(100, 11);
+        stage.all_arrive().await;
+    }
+    process.signal("TERM");
+    let (code, log) = process.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("WARN") && !log.contains("\"level\":\"WARN\""), "{log}");
+    stage.judge().assert_exactly_once();
+    let world = stage.fake.world();
+    assert_signed(&world);
+    assert_none_refused(&world);
+    let most = ENDS.iter().map(|end| world.sts.granted(end.role)).max();
+    assert!(most <= Some(5), "{most:?} sessions of one role in a run of three");
+}
+
+/// The counters of calls that were not sent for want of a session, and of STS' own failures.
+fn unsent(process: &Process) -> (Vec<String>, Vec<String>) {
+    let metrics = get(process.http_address(), "/metrics").1;
+    let errors =
+        metrics.lines().filter(|line| line.contains("api_errors_total{") && line.contains("Credentials"));
+    errors.map(str::to_owned).partition(|line| !line.contains("api=\"AssumeRole\""))
+}
+
+/// Waits until calls were not sent for want of a session.
+async fn calls_fail(process: &Process) {
+    let looking = async {
+        while unsent(process).0.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), looking).await.expect("calls fail without a session");
+}
+
+/// STS throttles, fails, closes connections and hangs; while the sessions live nobody notices, when they have ended all
+/// waits, and goes on when STS is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sts_that_fails_is_asked_again_and_sessions_are_used_to_their_end() {
+    let stage = stage(20);
+    let process = run(&stage);
+    stage.write(20, 5);
+    stage.all_arrive().await;
+    let gate = Gate::shut();
+    let (rule, ends_s) = {
+        let mut world = stage.fake.world();
+        for _ in 0..3 {
+            world.faults.once("AssumeRole", Fault::Throttle);
+            world.faults.once("AssumeRole", Fault::reject(503, "ServiceUnavailable"));
+            world.faults.once("AssumeRole", Fault::DropConnection);
+        }
+        let rule = world.faults.always("AssumeRole", |_| true, Fault::Hold(gate.clone()));
+        (rule, world.sts.sessions.values().map(|session| session.ends_s).min().expect("sessions"))
+    };
+    let has_ended = |world: &World| world.now_ms() / 1_000 + 3 >= ends_s;
+    let mut failures_seen = 0;
+    while !has_ended(&stage.fake.world()) {
+        stage.write(5, 5);
+        stage
+            .fake
+            .wait_until("all arrive, or the sessions end", |world| {
+                has_ended(world) || judged(world).missing.is_empty()
+            })
+            .await;
+        let (calls, sts) = unsent(&process);
+        // Only what was seen before the end says something about the time before it.
+        if !has_ended(&stage.fake.world()) {
+            assert!(calls.is_empty(), "sessions live, and calls were not sent: {calls:?}");
+            failures_seen = failures_seen.max(sts.len());
+        }
+    }
+    stage.write(20, 5);
+    for end in ENDS {
+        process.says(&format!("\"identity\":\"{}\",\"error\"", end.role));
+    }
+    calls_fail(&process).await;
+    stage.fake.world().faults.lift(rule);
+    gate.open();
+    stage.all_arrive().await;
+    process.says("the session is renewed after all");
+    process.signal("TERM");
+    let (code, log) = process.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    for end in ENDS {
+        let said =
+            log.lines().filter(|line| line.contains("is not renewed") && line.contains(end.role)).count();
+        assert_eq!(said, 1, "{}: {log}", end.role);
+    }
+    stage.judge().assert_complete_and_ordered();
+    let world = stage.fake.world();
+    assert!(world.faults.all_met());
+    assert_signed(&world);
+    assert_none_refused(&world);
+    assert!(failures_seen > 0, "STS failed before the sessions ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sts_that_fails_at_the_start_is_asked_again() {
+    let stage = stage(3_600);
+    {
+        let mut world = stage.fake.world();
+        for fault in [Fault::Throttle, Fault::internal(), Fault::reject(503, ""), Fault::DropConnection] {
+            for _ in 0..3 {
+                world.faults.once("AssumeRole", fault.clone());
+            }
+        }
+    }
+    let process = run(&stage);
+    stage.write(20, 5);
+    stage.all_arrive().await;
+    process.signal("TERM");
+    assert_eq!(process.end().await.0, Some(0));
+    let world = stage.fake.world();
+    assert!(world.faults.all_met());
+    for end in ENDS {
+        assert_eq!(
+            world.sts.granted(end.role),
+            1,
+            "{}: one session serves all clients of a role",
+            end.section
+        );
+    }
+    drop(world);
+    stage.judge().assert_exactly_once();
+}
+
+/// At the start a refusal ends it, with the section, the role and what to do; `check` says the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_does_not_trust_us_is_named_with_its_section_and_the_remedy() {
+    for (end, section) in [
+        (&LEASES, "[lease_table]"),
+        (&SOURCE, "pipeline `orders`, source"),
+        (&SINK, "pipeline `orders`, sink"),
+    ] {
+        let stage = stage(3_600);
+        stage.fake.world().create_role(end.role, Some("another id"), 3_600);
+        let (code, log) = run(&stage).end().await;
+        assert_eq!(code, Some(1), "{log}");
+        let line = log.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{log}"));
+        for part in [section, end.role, "access denied", "sts:AssumeRole", "trust policy", "`external_id`"] {
+            assert!(line.contains(part), "{part:?} is not in: {line}");
+        }
+        assert!(!log.contains(end.external_id), "an external id may be confidential: {log}");
+        assert_eq!(stage.fake.world().log.count("CreateTable"), 0, "nothing is written");
+
+        let endpoint = stage.fake.endpoint();
+        let (code, stdout, _) = output_with(&text(&stage), &["check"], &environment(&endpoint)).await;
+        assert_eq!(code, Some(1), "{stdout}");
+        let failed: Vec<&str> = stdout.lines().filter(|line| line.starts_with("FAIL")).collect();
+        assert_eq!(failed.len(), 1, "{stdout}");
+        for part in [section, end.role, "trust policy"] {
+            assert!(failed[0].contains(part), "{part:?} is not in: {}", failed[0]);
+        }
+        stage.fake.world().create_role(end.role, Some(end.external_id), 3_600);
+        let (code, stdout, _) = output_with(&text(&stage), &["check"], &environment(&endpoint)).await;
+        assert_eq!(code, Some(0), "{stdout}");
+        assert_signed(&stage.fake.world());
+    }
+}
+
+/// A session's key that leaks into no log: what STS grants is a secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sts_grants_is_not_told() {
+    let stage = stage(3_600);
+    let text = text(&stage).replace(HTTP, &format!("{HTTP}\n[log]\nlevel = \"trace\""));
+    let process = Process::run_with(&text, &environment(&stage.fake.endpoint()));
+    stage.write(20, 5);
+    stage.all_arrive().await;
+    process.signal("TERM");
+    let (code, log) = process.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    let world = stage.fake.world();
+    for session in world.sts.sessions.values() {
+        for secret in [&session.secret, &session.token] {
+            assert!(!log.contains(secret.as_str()), "{secret} is in the log");
+        }
+    }
+    for end in ENDS {
+        assert!(!log.contains(end.external_id), "{} is in the log", end.external_id);
+    }
+    let told: Vec<&Value> = world.log.all().iter().map(|request| &request.input["ExternalId"]).collect();
+    assert!(told.iter().any(|id| id.is_string()), "external ids were sent");
+}
