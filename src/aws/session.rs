@@ -174,10 +174,23 @@ impl Renewal {
                     retry.next(self.machine.random())
                 }
             };
+            self.rest(pause).await;
+        }
+    }
+
+    /// Waits so long, or until a call found that what was held has ended: not only told so, since several calls tell it.
+    async fn rest(&self, pause: Duration) {
+        let until = self.machine.now() + pause;
+        loop {
             tokio::select! {
                 biased;
-                () = self.ended.notified() => {}
-                () = self.machine.sleep(pause) => {}
+                () = self.ended.notified() => {
+                    let seen = self.seen.borrow();
+                    if seen.held.as_ref().is_some_and(|held| !is_live(held, self.machine.wall_ms())) {
+                        return;
+                    }
+                }
+                () = machine::sleep_until(&*self.machine, until) => return,
             }
         }
     }
@@ -185,10 +198,7 @@ impl Renewal {
     /// Asks once. What has ended is let go of before, so that calls do not report it again.
     async fn ask(&self) -> provider::Result {
         let now_ms = self.machine.wall_ms();
-        self.seen.send_if_modified(|seen| {
-            let ended = seen.held.take_if(|held| !is_live(held, now_ms));
-            ended.is_some()
-        });
+        self.seen.send_if_modified(|seen| seen.held.take_if(|held| !is_live(held, now_ms)).is_some());
         let question = self.source.provide_credentials();
         let answer = match machine::timeout(&*self.machine, ANSWER_LIMIT, question).await {
             Some(answer) => answer?,
@@ -233,3 +243,7 @@ fn is_live(credentials: &Credentials, now_ms: u64) -> bool {
 fn renew_in(left: Duration) -> Duration {
     left.saturating_sub(AHEAD.min(left / 3)).max(SHORTEST_PAUSE)
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
