@@ -33,7 +33,8 @@ def story(seed, table=None, count=None):
     life = history.changes(rng, count or rng.randint(1, 60))
     form, aggregate = rng.choice(["dynamodb_json", "json"]), rng.random() < 0.5
     kinesis = history.Kinesis(rng.randint(1, 3))
-    history.bridge(rng, life, kinesis, form, aggregate)
+    # Without the library nothing that is aggregated can be read.
+    history.bridge(rng, life, kinesis, form, aggregate and lambda_handler.deaggregate_records is not None)
     table = table or MemoryTable()
     service = Lambda(rng, kinesis, lambda event: lambda_handler.handler(event, None, client=table, now=lambda: NOW))
     table.before = table.after = service.trouble
