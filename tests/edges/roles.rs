@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::bridge::{OF_TABLE, Stage};
-use crate::process::{HTTP, Process, get, output_with};
+use crate::process::{HTTP, Process, get, output_of, output_with};
 use crate::support::answer::Service;
 use crate::support::fault::{Fault, Gate};
 use crate::support::log::{Outcome, Request};
@@ -309,4 +309,68 @@ async fn what_sts_grants_is_not_told() {
     }
     let told: Vec<&Value> = world.log.all().iter().map(|request| &request.input["ExternalId"]).collect();
     assert!(told.iter().any(|id| id.is_string()), "external ids were sent");
+}
+
+/// The first fenced block of this language under the README's heading.
+fn of_readme(heading: &str, language: &str) -> String {
+    let section =
+        include_str!("../../README.md").split(&format!("\n### {heading}\n")).nth(1).expect("the heading");
+    let section = section.split("\n### ").next().unwrap_or_default();
+    let block = section.split(&format!("\n```{language}\n")).nth(1).expect("a block");
+    block.split("\n```").next().unwrap_or_default().to_owned()
+}
+
+/// README's configuration, its trust policy and what it says of `policy`.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recipe_for_another_account_and_region() {
+    const HEADING: &str = "Another account, another Region";
+    let toml = of_readme(HEADING, "toml");
+    let trust: Value = serde_json::from_str(&of_readme(HEADING, "json")).expect("the trust policy is JSON");
+    let trust = &trust["Statement"][0];
+    assert_eq!(trust["Action"], "sts:AssumeRole");
+    let external_id = trust["Condition"]["StringEquals"]["sts:ExternalId"].as_str().expect("an external id");
+
+    let (code, stdout, stderr) = output_of(&toml, &["policy", "--account", "111111111111"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let policies: Value = serde_json::from_str(&stdout).expect("policies");
+    let identities: Vec<&String> = policies.as_object().expect("by identity").keys().collect();
+    assert_eq!(identities.len(), 3, "{identities:?}");
+    let roles: Vec<&str> =
+        identities.iter().map(|name| name.as_str()).filter(|name| name.starts_with("arn:")).collect();
+    assert!(policies["process"].to_string().contains("sts:AssumeRole"), "{policies}");
+    for (role, action) in roles.iter().zip(["dynamodb:GetRecords", "kinesis:PutRecords"]) {
+        assert!(policies["process"].to_string().contains(role), "{policies}");
+        assert!(policies[role].to_string().contains(action), "{policies}");
+    }
+
+    let stage = Stage::with_shards(1);
+    for role in &roles {
+        stage.fake.world().create_role(role, Some(external_id), 3_600);
+    }
+    let endpoint = stage.fake.endpoint();
+    let environment =
+        [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_ENDPOINT_URL", &*endpoint)];
+    let (code, stdout, _) = output_with(&toml, &["check"], &environment).await;
+    assert_eq!(code, Some(0), "{stdout}");
+    // No port that another process may have.
+    let process = Process::run_with(&format!("[http]\nlisten = \"\"\n{toml}"), &environment);
+    stage.write(30, 7);
+    stage.all_arrive().await;
+    process.signal("TERM");
+    assert_eq!(process.end().await.0, Some(0));
+    stage.judge().assert_exactly_once();
+    let world = stage.fake.world();
+    for (operation, role, region) in [
+        ("GetRecords", Some(roles[0]), "eu-central-1"),
+        ("DescribeStream", Some(roles[0]), "eu-central-1"),
+        ("PutRecords", Some(roles[1]), "us-east-1"),
+        ("CreateTable", None, "eu-central-1"),
+    ] {
+        for request in world.log.of(operation) {
+            let session = world.sts.sessions.get(&request.caller);
+            assert_eq!(session.map(|session| &*session.role_arn), role, "{request:?}");
+            assert_eq!(request.region, region, "{request:?}");
+        }
+        assert!(world.log.count(operation) > 0, "{operation}");
+    }
 }
