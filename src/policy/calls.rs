@@ -89,6 +89,8 @@ mod tests {
         read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/aws"), &mut names);
         // Not a call of the service's: why one was not made.
         names.remove("CredentialsDenied");
+        // Its resource is the roles, which no part has: the policy allows it by itself.
+        names.remove("AssumeRole");
         // `import-kcl` reads another program's table, once.
         names.remove("Scan");
         let known: BTreeSet<String> = CALLS.iter().map(|call| call.api.to_owned()).collect();
