@@ -1,8 +1,9 @@
 //! The AWS side: adapters that implement the ports ([`StreamSource`](crate::stream::source::StreamSource),
 //! [`KinesisSink`](crate::delivery::sink::KinesisSink), [`LeaseTable`](crate::lease::table::LeaseTable)) over the AWS
 //! SDK, the clients they need, and the questions asked before a start. One request in, one answer or one classified
-//! [`ApiError`](crate::error::ApiError) out: no retries, no pacing, no decisions, which belong to the callers. Only
-//! [`probe`] waits for an endpoint that does not answer, since nothing else runs yet at that time.
+//! [`ApiError`](crate::error::ApiError) out: no retries, no pacing, no decisions, which belong to the callers. Two
+//! exceptions: [`probe`] waits for an endpoint that does not answer, since nothing else runs yet at that time, and `session`
+//! renews credentials, on which every call rests.
 
 pub mod check;
 pub mod client;

@@ -183,8 +183,17 @@ async fn an_sts_that_fails_is_asked_again_and_sessions_are_used_to_their_end() {
         (rules, world.sts.sessions.values().map(|session| session.ends_s).min().expect("sessions"))
     };
     let has_ended = |world: &World| world.now_ms() / 1_000 + 3 >= ends_s;
+    let gate = Gate::shut();
+    let mut hangs = None;
     while !has_ended(&stage.fake.world()) {
         stage.write(1, 5);
+        let mut world = stage.fake.world();
+        if hangs.is_none() && world.now_ms() / 1_000 + 6 >= ends_s {
+            // From here on it hangs: the end comes while a question is under way.
+            rules.iter().for_each(|rule| world.faults.lift(*rule));
+            hangs = Some(world.faults.always("AssumeRole", |_| true, Fault::Hold(gate.clone())));
+        }
+        drop(world);
         tokio::time::sleep(Duration::from_millis(50)).await;
         let (calls, _) = failures(&process);
         // Only what was seen before the end says something about the time before it.
@@ -198,13 +207,8 @@ async fn an_sts_that_fails_is_asked_again_and_sessions_are_used_to_their_end() {
     }
     calls_fail(&process).await;
     assert!(!failures(&process).1.is_empty(), "STS' own failures are counted");
-    let gate = Gate::shut();
-    {
-        let mut world = stage.fake.world();
-        rules.into_iter().for_each(|rule| world.faults.lift(rule));
-        ENDS.iter().for_each(|_| world.faults.once("AssumeRole", Fault::Hold(gate.clone())));
-    }
     gate.reached_by(ENDS.len()).await;
+    stage.fake.world().faults.lift(hangs.expect("the loop ended behind it"));
     gate.open();
     stage.all_arrive().await;
     process.says("the session is renewed after all");
