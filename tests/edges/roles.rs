@@ -187,13 +187,15 @@ async fn an_sts_that_fails_is_asked_again_and_sessions_are_used_to_their_end() {
     let mut hangs = None;
     while !has_ended(&stage.fake.world()) {
         stage.write(1, 5);
-        let mut world = stage.fake.world();
-        if hangs.is_none() && world.now_ms() / 1_000 + 6 >= ends_s {
+        hangs = hangs.or_else(|| {
+            let mut world = stage.fake.world();
+            let is_near = world.now_ms() / 1_000 + 6 >= ends_s;
             // From here on it hangs: the end comes while a question is under way.
-            rules.iter().for_each(|rule| world.faults.lift(*rule));
-            hangs = Some(world.faults.always("AssumeRole", |_| true, Fault::Hold(gate.clone())));
-        }
-        drop(world);
+            is_near.then(|| {
+                rules.iter().for_each(|rule| world.faults.lift(*rule));
+                world.faults.always("AssumeRole", |_| true, Fault::Hold(gate.clone()))
+            })
+        });
         tokio::time::sleep(Duration::from_millis(50)).await;
         let (calls, _) = failures(&process);
         // Only what was seen before the end says something about the time before it.
