@@ -38,8 +38,26 @@ pub enum StartError {
     /// The configuration contradicts what the lease table holds.
     #[error(transparent)]
     NotThisPipeline(#[from] NotThisPipeline),
+    /// The configuration contradicts what AWS says of a stream or table; at least one.
+    #[error("{}", shown(.0))]
+    Contradicted(Vec<Problem>),
     #[error(transparent)]
     Session(#[from] SessionError),
+}
+
+fn shown(problems: &[Problem]) -> String {
+    match problems {
+        [only] => only.to_string(),
+        all => {
+            let lines: Vec<String> = all.iter().map(|problem| format!("\n  {problem}")).collect();
+            format!("the configuration has {} errors{}", all.len(), lines.concat())
+        }
+    }
+}
+
+/// Nothing, unless there are problems.
+fn contradicted(problems: Vec<Problem>) -> Result<(), StartError> {
+    if problems.is_empty() { Ok(()) } else { Err(StartError::Contradicted(problems)) }
 }
 
 /// A bridge that is ready to run.
@@ -74,6 +92,10 @@ impl Bridge {
             warn_of_little_memory(&settings.name, part.limit());
             pipelines.push(Arc::new(pipeline(&aws, settings.clone(), &patience, &metrics, part).await?));
         }
+        let tables = pipelines
+            .iter()
+            .map(|pipeline: &Arc<Pipeline>| (&pipeline.settings, pipeline.ends.table_arn.as_str()));
+        contradicted(probe::third_readers(tables))?;
         let store = lease_store(&aws, &config, &machine, &patience, &pipelines).await?;
 
         let shared = Shared::new(machine, store, budget, config.lease_table.checkpoint_interval, metrics);
@@ -168,6 +190,7 @@ pub(crate) async fn pipeline(
     let connection = &settings.source.connection;
     let source = aws.source(&section, connection).await.map_err(Problem::from)?;
     let facts = probe::source::probe(&source, &section, &settings.source.of, patience).await?;
+    contradicted(probe::contradictions(&settings, &facts))?;
     let section = sink_section(&settings.name);
     let sink = &settings.sink;
     let kinesis = aws.sink(&section, &sink.connection, &sink.stream).await.map_err(Problem::from)?;

@@ -20,6 +20,8 @@ use crate::stream::source::{IteratorPosition, ListShards, StreamSource, StreamSt
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     pub lines: Vec<Line>,
+    /// The configuration contradicts what was found: the user's to correct.
+    pub contradicted: bool,
 }
 
 /// One finding.
@@ -50,6 +52,11 @@ impl Report {
 
     fn add(&mut self, outcome: Outcome, section: &str, text: impl Into<String>) {
         self.lines.push(Line { outcome, section: section.to_owned(), text: text.into() });
+    }
+
+    fn contradict(&mut self, problems: Vec<Problem>) {
+        self.contradicted |= !problems.is_empty();
+        problems.into_iter().for_each(|problem| self.fail(problem));
     }
 
     fn fail(&mut self, problem: Problem) {
@@ -84,14 +91,17 @@ pub async fn check(config: &Config, machine: &dyn Machine) -> Report {
     if let Err(problem) = check_lease_table(&aws, config, &patience, &mut report).await {
         report.fail(problem);
     }
+    let mut tables = Vec::new();
     for pipeline in &config.pipelines {
-        if let Err(problem) = check_source(&aws, pipeline, &patience, &mut report).await {
-            report.fail(problem);
+        match check_source(&aws, pipeline, &patience, &mut report).await {
+            Ok(facts) => tables.push((pipeline, facts.stream.table_arn)),
+            Err(problem) => report.fail(problem),
         }
         if let Err(problem) = check_sink(&aws, pipeline, &patience, &mut report).await {
             report.fail(problem);
         }
     }
+    report.contradict(probe::third_readers(tables.iter().map(|(pipeline, arn)| (*pipeline, arn.as_str()))));
     report
 }
 
@@ -191,7 +201,7 @@ async fn check_source(
     pipeline: &Pipeline,
     patience: &Patience<'_>,
     report: &mut Report,
-) -> Result<(), Problem> {
+) -> Result<SourceFacts, Problem> {
     let section = &probe::source_section(&pipeline.name);
     let source = aws.source(section, &pipeline.source.connection).await?;
     let facts = probe::source::probe(&source, section, &pipeline.source.of, patience).await?;
@@ -212,6 +222,7 @@ async fn check_source(
             );
         }
     }
+    report.contradict(probe::contradictions(pipeline, &facts));
     match patience.ask(section, || read_once(&source, &facts)).await {
         Ok(true) => {
             let listing = match pipeline.source.of {
@@ -224,7 +235,7 @@ async fn check_source(
         Ok(false) => report.add(Outcome::Skip, section, "reading: the stream lists no shard to read yet"),
         Err(error) => report.fail(subject.failed(&error)),
     }
-    Ok(())
+    Ok(facts)
 }
 
 /// Reads the newest place of one shard; false when there is none.

@@ -11,6 +11,8 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     output::print(report.to_string().as_bytes())?;
     if report.passed() {
         Ok(())
+    } else if report.contradicted {
+        Err(Failure::usage("the configuration contradicts what the check found"))
     } else {
         Err(Failure::runtime("the check found what would keep `run` from working"))
     }

@@ -95,6 +95,11 @@ pub(super) fn region(text: &str) -> Option<&str> {
     parse(text).map(|arn| arn.region)
 }
 
+/// The account of an ARN; none for a plain name.
+pub(super) fn account(text: &str) -> Option<&str> {
+    parse(text).map(|arn| arn.account)
+}
+
 /// The table's name in `text`: itself a name, a table's ARN or its stream's ARN.
 pub(super) fn table_name(text: &str) -> &str {
     parse(text).and_then(|arn| arn.resource.split('/').nth(1)).unwrap_or(text)

@@ -12,16 +12,21 @@ mod interpolate;
 mod names;
 mod pipeline;
 mod read;
+pub mod readers;
+mod record;
 mod section;
 mod settings;
 mod source;
 mod values;
 
 #[cfg(test)]
+mod record_tests;
+#[cfg(test)]
 mod tests;
 
 pub use crate::record::envelope::{Format, Oversize};
 pub use crate::record::key::PartitionKeyMode;
+pub use crate::record::selection::Selection;
 pub use arn::StreamName;
 pub use error::ConfigError;
 pub use settings::{

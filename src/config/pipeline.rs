@@ -6,17 +6,19 @@ use std::time::Duration;
 use super::arn::{self, StreamName};
 use super::connection;
 use super::names;
+use super::readers;
+use super::record::record;
 use super::section::Section;
-use super::settings::{Aggregation, OnGap, Ordering, Pipeline, Record, Sink, Source, SourceOf, Start};
+use super::settings::{Aggregation, OnGap, Ordering, Pipeline, Sink, Source, SourceOf, Start};
 use super::values::Limits;
-use crate::record::envelope::{Format, Oversize};
-use crate::record::key::PartitionKeyMode;
+use crate::record::envelope::Oversize;
 
 /// All pipelines of the configuration.
 pub(super) fn all(root: &Section<'_>) -> Vec<Pipeline> {
     let sections = root.sections("pipeline");
     let pipelines: Vec<Pipeline> = sections.iter().map(pipeline).collect();
     reject_repeated_names(&sections, &pipelines);
+    readers::reject_third(&sections, &pipelines);
     pipelines
 }
 
@@ -156,15 +158,4 @@ fn aggregation(section: &Section<'_>) -> Aggregation {
 
 fn unavailable(word: &str, instead: &str) -> String {
     format!("{word:?} is not available in this version; write {instead:?}, or remove the key")
-}
-
-fn record(section: &Section<'_>) -> Record {
-    let format = [("dynamodb_json", Format::DynamodbJson), ("json", Format::Json)];
-    let keys = [("partition_key", PartitionKeyMode::PartitionKey), ("item_key", PartitionKeyMode::ItemKey)];
-    let record = Record {
-        format: section.choice("format", Format::DynamodbJson, &format),
-        partition_key: section.choice("partition_key", PartitionKeyMode::PartitionKey, &keys),
-    };
-    section.reject_unknown_keys();
-    record
 }

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -65,13 +66,15 @@ pub(super) struct Section<'d> {
 struct Found<'d> {
     at: usize,
     value: &'d DeValue<'d>,
+    /// Where the value stands.
+    value_at: Range<usize>,
 }
 
 impl<'d> Section<'d> {
     fn find(&self, key: &str) -> Option<Found<'d>> {
         self.document.known.borrow_mut().insert(join(&self.schema, key));
         let (name, value) = self.table?.get_key_value(key)?;
-        Some(Found { at: name.span().start, value: value.get_ref() })
+        Some(Found { at: name.span().start, value: value.get_ref(), value_at: value.span() })
     }
 
     /// Whether the text has `key`.
@@ -88,6 +91,25 @@ impl<'d> Section<'d> {
     pub fn reject(&self, key: &str, message: impl Into<String>) {
         let problem =
             Problem { line: self.line(key), key: Some(join(&self.path, key)), message: message.into() };
+        self.document.problems.borrow_mut().push(problem);
+    }
+
+    /// Notes that the string under `key` breaks a rule in one of its own lines (from 1). The problem's line is that of the
+    /// configuration's text where the string stands there as it is: between quotes, nothing escaped or put in.
+    pub fn reject_within(&self, key: &str, value: &str, line: usize, message: &str) {
+        let written =
+            self.find(key).and_then(|found| self.document.text.get(found.value_at.clone()).zip(Some(found)));
+        let in_text = written.and_then(|(written, found)| {
+            let at = found.value_at.start + written.find(value)?;
+            // Whatever stands before it is a quote, or a line's end after three.
+            let before = written.find(value)?;
+            (before <= 5).then(|| self.document.line(at) + line - 1)
+        });
+        let problem = Problem {
+            line: in_text.or_else(|| self.line(key)),
+            key: Some(join(&self.path, key)),
+            message: message.to_owned(),
+        };
         self.document.problems.borrow_mut().push(problem);
     }
 
@@ -144,6 +166,30 @@ impl<'d> Section<'d> {
             })
         };
         self.parsed(key, &expected, parse).unwrap_or(default)
+    }
+
+    /// A list of strings, each with its `${VAR}` replaced.
+    pub fn words(&self, key: &str, expected: &str) -> Option<Vec<String>> {
+        let found = self.find(key)?;
+        let DeValue::Array(array) = found.value else {
+            self.reject_type(key, found.value, expected);
+            return None;
+        };
+        let mut words = Vec::new();
+        for element in array.iter() {
+            let DeValue::String(text) = element.get_ref() else {
+                self.reject_type(key, element.get_ref(), expected);
+                return None;
+            };
+            match interpolate(text, self.document.env) {
+                Ok(text) => words.push(text),
+                Err(message) => {
+                    self.reject(key, message);
+                    return None;
+                }
+            }
+        }
+        Some(words)
     }
 
     pub fn boolean(&self, key: &str, default: bool) -> bool {

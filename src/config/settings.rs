@@ -3,6 +3,7 @@
 
 use crate::record::envelope::{Format, Oversize};
 use crate::record::key::PartitionKeyMode;
+use crate::record::selection::Selection;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -136,6 +137,13 @@ impl SourceOf {
         }
     }
 
+    /// The account that the ARN names, if it is an ARN.
+    pub fn account(&self) -> Option<&str> {
+        match self {
+            Self::Table(text) | Self::StreamArn(text) => arn::account(text),
+        }
+    }
+
     /// The Region that the ARN names, if it is an ARN.
     pub fn region(&self) -> Option<&str> {
         match self {
@@ -195,10 +203,12 @@ pub enum Aggregation {
 }
 
 /// `[pipeline.record]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     pub format: Format,
     pub partition_key: PartitionKeyMode,
+    /// Which changes are carried, and what of each.
+    pub selection: Selection,
 }
 
 /// How to reach one AWS service. What is absent follows the SDK's own configuration.

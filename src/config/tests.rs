@@ -88,7 +88,7 @@ fn the_minimal_configuration_has_the_documented_defaults() {
                 oversize: Oversize::DropImages,
                 connection: none,
             },
-            record: Record { format: Format::DynamodbJson, partition_key: PartitionKeyMode::PartitionKey },
+            record: Record { format: Format::DynamodbJson, ..Record::default() },
         }
     );
 }
@@ -149,7 +149,10 @@ fn every_choice_and_connection_is_read() {
     assert_eq!(pipeline.source.connection.endpoint_url.as_deref(), Some("http://127.0.0.1:4566"));
     assert_eq!((pipeline.sink.stream.name(), pipeline.sink.oversize), ("s", Oversize::Halt));
     assert_eq!(pipeline.sink.linger, Duration::ZERO);
-    assert_eq!(pipeline.record, Record { format: Format::Json, partition_key: PartitionKeyMode::ItemKey });
+    assert_eq!(
+        (pipeline.record.format, pipeline.record.partition_key),
+        (Format::Json, PartitionKeyMode::ItemKey)
+    );
 }
 
 #[test]
@@ -338,10 +341,15 @@ fn the_sample_states_the_defaults() {
 
 #[test]
 fn the_samples_commented_settings_are_valid_too() {
+    // Each excludes another key that is set.
+    let excluded = ["stream_arn", "exclude_attributes"];
     let set = |line: &str| {
         let commented =
             line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
-        format!("{}\n", commented.filter(|rest| !rest.starts_with("stream_arn")).unwrap_or(line))
+        format!(
+            "{}\n",
+            commented.filter(|rest| !excluded.iter().any(|key| rest.starts_with(key))).unwrap_or(line)
+        )
     };
     let config = parse(&SAMPLE.lines().map(set).collect::<String>()).unwrap();
     assert_eq!(config.worker.id, "bridge-1");

@@ -16,14 +16,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &StreamRecord<'_>, source: &Sourc
     put(out, r#","eventID":"#);
     put(out, record.event_id.as_json());
     put(out, r#","eventName":"#);
-    put(
-        out,
-        match record.event_name {
-            EventName::Insert => r#""INSERT""#,
-            EventName::Modify => r#""MODIFY""#,
-            EventName::Remove => r#""REMOVE""#,
-        },
-    );
+    put(out, event_name(record.event_name));
     put(out, r#","userIdentity":"#);
     put_identity(out, record.user_identity);
     put(out, r#","recordFormat":"application/json","tableName":"#);
@@ -34,6 +27,15 @@ pub(super) fn write(out: &mut Vec<u8>, record: &StreamRecord<'_>, source: &Sourc
     put(out, record.event_source.map_or(r#""aws:dynamodb""#, |event_source| event_source.as_json()));
     put(out, r#","eventSourceARN":"#);
     put(out, &source.arn);
+}
+
+/// The event's name as a JSON string.
+pub(super) fn event_name(event: EventName) -> &'static str {
+    match event {
+        EventName::Insert => r#""INSERT""#,
+        EventName::Modify => r#""MODIFY""#,
+        EventName::Remove => r#""REMOVE""#,
+    }
 }
 
 fn put_change(out: &mut Vec<u8>, record: &StreamRecord<'_>, truncated: Truncated) {
@@ -64,7 +66,7 @@ fn put_image(out: &mut Vec<u8>, member: &str, image: Option<&RawValue>, dropped:
 }
 
 /// The Streams API spells the members with capitals; the managed feature's consumers know them in lower case.
-fn put_identity(out: &mut Vec<u8>, identity: Option<UserIdentity<'_>>) {
+pub(super) fn put_identity(out: &mut Vec<u8>, identity: Option<UserIdentity<'_>>) {
     let Some(identity) = identity else { return put(out, "null") };
     put(out, r#"{"type":"#);
     put(out, identity.kind.map_or("null", |kind| kind.as_json()));

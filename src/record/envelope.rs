@@ -8,10 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::stream::arn::StreamArn;
+use crate::stream::json_str::JsonStr;
 use crate::stream::page::StreamRecord;
 
+use super::contradiction::{Contradiction, contradictions};
 use super::key::{KeyError, KeySchema, PartitionKeyMode};
 use super::plain::ItemError;
+use super::selection::Selection;
 use super::truncated::Truncated;
 use super::{dynamodb_json, json};
 
@@ -50,6 +53,8 @@ pub struct EncoderOptions {
     pub limit_bytes: usize,
     /// What happens beyond that.
     pub oversize: Oversize,
+    /// Which changes are encoded, and what of each.
+    pub selection: Selection,
 }
 
 /// Turns the changes of one stream into Kinesis records.
@@ -58,6 +63,8 @@ pub struct Encoder {
     options: EncoderOptions,
     source: Source,
     replay: Option<ReplayMember>,
+    /// There is something to choose: without it a change is not so much as looked at.
+    is_choosy: bool,
 }
 
 /// The member that changes carried again get, and which changes those are.
@@ -90,7 +97,8 @@ impl Encoder {
     /// An encoder for the stream in `options`.
     pub fn new(options: EncoderOptions) -> Self {
         let source = Source::new(&options.stream);
-        Self { options, source, replay: None }
+        let is_choosy = !options.selection.is_everything();
+        Self { options, source, replay: None, is_choosy }
     }
 
     /// The same, with `"replay":"<mark>"` in the records of changes made up to this moment (epoch milliseconds).
@@ -108,12 +116,36 @@ impl Encoder {
         self.options.limit_bytes
     }
 
-    /// Encodes one change. The payload is written into `draft` first and copied when its size is known: buffered, it takes
-    /// no more than is counted for it.
+    /// What the selection asks for and this change's stream does not have.
+    pub fn asked_in_vain(&self, record: &StreamRecord<'_>) -> Vec<Contradiction> {
+        let EncoderOptions { selection, key_schema, .. } = &self.options;
+        let view_type = record.stream_view_type.and_then(JsonStr::decode).unwrap_or_default();
+        if self.is_choosy { contradictions(selection, &view_type, key_schema) } else { Vec::new() }
+    }
+
+    /// Encodes one change; `None` when the selection leaves it out. The payload is written into `draft` first and copied when
+    /// its size is known: buffered, it takes no more than is counted for it.
     ///
     /// A record beyond the limit loses its old image; if it is still beyond the limit (or had no old image), its
-    /// new one. With [`Oversize::Halt`] it is [`EncodeError::TooLarge`] at once.
-    pub fn encode(&self, record: &StreamRecord<'_>, draft: &mut Vec<u8>) -> Result<Encoded, EncodeError> {
+    /// new one. With [`Oversize::Halt`] it is [`EncodeError::TooLarge`] at once. An image that the selection leaves out was
+    /// never there.
+    pub fn encode(
+        &self,
+        record: &StreamRecord<'_>,
+        draft: &mut Vec<u8>,
+    ) -> Result<Option<Encoded>, EncodeError> {
+        if !self.is_choosy {
+            return self.encode_whole(record, draft).map(Some);
+        }
+        let EncoderOptions { selection, key_schema, .. } = &self.options;
+        if !selection.takes(record, &self.source, key_schema) {
+            return Ok(None);
+        }
+        let shaped = selection.shape(record, key_schema);
+        self.encode_whole(&shaped.record(record), draft).map(Some)
+    }
+
+    fn encode_whole(&self, record: &StreamRecord<'_>, draft: &mut Vec<u8>) -> Result<Encoded, EncodeError> {
         let partition_key = self.options.key_schema.kinesis_key(self.options.key_mode, record.keys)?;
         let truncated = self.fit(draft, record, partition_key.len())?;
         Ok(Encoded { partition_key, data: Bytes::copy_from_slice(draft), truncated })

@@ -5,6 +5,7 @@ use crate::stream::page::{Page, StreamRecord};
 
 use super::envelope::{Encoded, Encoder, EncoderOptions, Format, Oversize};
 use super::key::{KeySchema, PartitionKeyMode};
+use super::selection::Selection;
 
 pub(super) const STREAM: &str =
     "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/2024-01-02T03:04:05.678";
@@ -61,13 +62,15 @@ pub(super) fn options(format: Format) -> EncoderOptions {
         stream: StreamArn::parse(STREAM).expect("a stream ARN"),
         limit_bytes: usize::MAX,
         oversize: Oversize::DropImages,
+        selection: Selection::default(),
     }
 }
 
 /// Encodes a change that must encode.
 pub(super) fn encode(options: &EncoderOptions, change: &Change) -> Encoded {
     let encoder = Encoder::new(options.clone());
-    change.record(|record| encoder.encode(record, &mut Vec::new())).unwrap_or_else(|error| panic!("{error}"))
+    let encoded = change.record(|record| encoder.encode(record, &mut Vec::new()));
+    encoded.unwrap_or_else(|error| panic!("{error}")).expect("it is carried")
 }
 
 /// The payload's text, of a change that must encode.

@@ -164,6 +164,7 @@ impl Pipeline {
             stream,
             limit_bytes: self.record_limit.bytes(),
             oversize: self.settings.sink.oversize,
+            selection: self.settings.record.selection.clone(),
         });
         match replay.and_then(|replay| Some((replay.mark.as_ref()?, replay.until_ms))) {
             Some((mark, until_ms)) => encoder.marking(mark.as_str(), until_ms),

@@ -1,6 +1,7 @@
 //! Reading one shard: the loop that asks for pages, encodes their changes and hands them to the writer. It decides
 //! little (that is [`Reader`]'s) and stores nothing; what the shard's lease must hear it returns as an [`Event`].
 
+mod in_vain;
 mod trouble;
 
 use std::sync::Arc;
@@ -76,6 +77,8 @@ pub struct Reading {
     budget: Budget,
     gone: GoneTest,
     failures: Repeats,
+    /// The stream's view type was looked at.
+    knows_view_type: bool,
 }
 
 /// What a reading starts with.
@@ -135,6 +138,7 @@ impl Reading {
             budget: start.budget,
             gone: GoneTest::default(),
             failures: Repeats::default(),
+            knows_view_type: false,
         }
     }
 
@@ -239,6 +243,7 @@ impl Reading {
         }
         let limit_bytes = self.pipeline.record_limit(&*self.shared.machine, &page.records).await;
         self.encoder.limit_to(limit_bytes);
+        self.tell_what_is_asked_in_vain(&page.records);
         let last_made_ms = page.records.last().map(|record| record.created_at_ms);
         let (changes, refused) = self.encode(&page.records, reservation);
         self.pipeline.metrics.changes_read.inc_by(page.records.len() as u64);
@@ -301,7 +306,12 @@ impl Reading {
             }
             (self.latest_first, self.latest_from_ms) = (None, None);
             let encoded = match self.encoder.encode(record, &mut draft) {
-                Ok(encoded) => encoded,
+                Ok(Some(encoded)) => encoded,
+                Ok(None) => {
+                    let memory = reservation.split(PLACE_BYTES);
+                    changes.push(Submission::Exclude { sequence_number, created_at_ms, memory });
+                    continue;
+                }
                 Err(error) => {
                     return (changes, Some(format!("the change {sequence_number} cannot be sent: {error}")));
                 }

@@ -5,6 +5,7 @@
 
 pub mod lease_table;
 mod patience;
+mod settings;
 pub mod sink;
 pub mod source;
 
@@ -12,6 +13,7 @@ use std::fmt;
 
 pub use lease_table::LeaseTableState;
 pub use patience::Patience;
+pub use settings::{contradictions, third_readers};
 pub use source::SourceFacts;
 
 use super::client::NoRegion;
@@ -53,6 +55,11 @@ pub const LEASE_TABLE_SECTION: &str = "[lease_table]";
 /// How errors name a pipeline's source.
 pub fn source_section(pipeline: &str) -> String {
     format!("pipeline `{pipeline}`, source")
+}
+
+/// How errors name a pipeline as a whole.
+pub fn pipeline_section(pipeline: &str) -> String {
+    format!("pipeline `{pipeline}`")
 }
 
 /// How errors name a pipeline's sink.

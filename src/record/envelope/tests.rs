@@ -24,7 +24,10 @@ fn a_replay_is_marked_up_to_its_moment_and_no_further() {
         let plain = payload(format, &change);
         let marked = |until_ms| {
             let encoder = Encoder::new(options(format)).marking("again", until_ms);
-            let encoded = change.record(|record| encoder.encode(record, &mut Vec::new())).expect("a record");
+            let encoded = change
+                .record(|record| encoder.encode(record, &mut Vec::new()))
+                .expect("a record")
+                .expect("carried");
             String::from_utf8(encoded.data.to_vec()).expect("JSON is UTF-8")
         };
         let open = plain.strip_suffix('}').expect("an object");

@@ -39,7 +39,10 @@ fn the_mark_of_a_replay_stays() {
         let within = |limit_bytes| {
             let encoder = Encoder::new(EncoderOptions { limit_bytes, ..options(format) });
             let encoder = encoder.marking("b\"ck", u64::MAX);
-            change().record(|record| encoder.encode(record, &mut Vec::new())).expect("it fits")
+            change()
+                .record(|record| encoder.encode(record, &mut Vec::new()))
+                .expect("it fits")
+                .expect("carried")
         };
         let whole = within(usize::MAX);
         let plain = encode(&options(format), &change());
@@ -70,7 +73,8 @@ fn leaves_alone_what_has_no_image_or_is_no_payload() {
     for format in [Format::DynamodbJson, Format::Json] {
         let plain = Change::new("INSERT", "KEYS_ONLY")
             .record(|record| Encoder::new(options(format)).encode(record, &mut Vec::new()))
-            .expect("a record");
+            .expect("a record")
+            .expect("carried");
         assert_eq!(shrink(format, &plain.data), None);
         for other in [&b""[..], b"\xf3\x89\x9a\xc2", b"{}", b"[]", b"null", b"{\"dynamodb\":7}", b"\xff"] {
             assert_eq!(shrink(format, other), None);

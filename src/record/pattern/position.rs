@@ -1,0 +1,168 @@
+//! What a record holds, place by place: which names a pattern may use, and which values stand there.
+
+use super::leaf::Test;
+
+/// A place that a pattern's part is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    /// The record itself.
+    Record,
+    /// The member `dynamodb`.
+    Change,
+    /// Null, or who deleted the item.
+    Identity,
+    /// `Keys` or an image, or a map inside: attributes by name.
+    Attributes,
+    /// An attribute's value: an object whose one member names its type.
+    Value,
+    /// A text, a number or the like, perhaps in an array.
+    Scalar(Kind),
+}
+
+/// What a scalar is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    /// A text that is a number: below `N` and `NS`.
+    Digits,
+    Number,
+    Bool,
+    /// `NULL` says true, always.
+    True,
+}
+
+const RECORD: &[(&str, Position)] = &[
+    ("awsRegion", Position::Scalar(Kind::Text)),
+    ("eventID", Position::Scalar(Kind::Text)),
+    ("eventName", Position::Scalar(Kind::Text)),
+    ("userIdentity", Position::Identity),
+    ("recordFormat", Position::Scalar(Kind::Text)),
+    ("tableName", Position::Scalar(Kind::Text)),
+    ("dynamodb", Position::Change),
+    ("eventSource", Position::Scalar(Kind::Text)),
+    ("eventSourceARN", Position::Scalar(Kind::Text)),
+];
+
+const CHANGE: &[(&str, Position)] = &[
+    ("ApproximateCreationDateTime", Position::Scalar(Kind::Number)),
+    ("ApproximateCreationDateTimePrecision", Position::Scalar(Kind::Text)),
+    ("Keys", Position::Attributes),
+    ("NewImage", Position::Attributes),
+    ("OldImage", Position::Attributes),
+    ("SizeBytes", Position::Scalar(Kind::Number)),
+    ("SequenceNumber", Position::Scalar(Kind::Text)),
+    ("StreamViewType", Position::Scalar(Kind::Text)),
+];
+
+const IDENTITY: &[(&str, Position)] =
+    &[("type", Position::Scalar(Kind::Text)), ("principalId", Position::Scalar(Kind::Text))];
+
+const VALUE: &[(&str, Position)] = &[
+    ("S", Position::Scalar(Kind::Text)),
+    ("N", Position::Scalar(Kind::Digits)),
+    ("B", Position::Scalar(Kind::Text)),
+    ("BOOL", Position::Scalar(Kind::Bool)),
+    ("NULL", Position::Scalar(Kind::True)),
+    ("M", Position::Attributes),
+    ("L", Position::Value),
+    ("SS", Position::Scalar(Kind::Text)),
+    ("NS", Position::Scalar(Kind::Digits)),
+    ("BS", Position::Scalar(Kind::Text)),
+];
+
+impl Position {
+    /// The members there are; `None` where any name may be.
+    fn names(self) -> Option<&'static [(&'static str, Position)]> {
+        match self {
+            Self::Record => Some(RECORD),
+            Self::Change => Some(CHANGE),
+            Self::Identity => Some(IDENTITY),
+            Self::Value => Some(VALUE),
+            Self::Attributes => None,
+            Self::Scalar(_) => Some(&[]),
+        }
+    }
+
+    /// The place of a member, or why there is none of that name.
+    pub(super) fn member(self, name: &str) -> Result<Position, String> {
+        let Some(names) = self.names() else { return Ok(Position::Value) };
+        if let Some((_, position)) = names.iter().find(|(known, _)| *known == name) {
+            return Ok(*position);
+        }
+        let all: Vec<&str> = names.iter().map(|(known, _)| *known).collect();
+        Err(match self {
+            Self::Scalar(_) => {
+                format!(
+                    "{}, so it has no member {name:?}; write a list of alternatives, {}",
+                    self.what(),
+                    self.example()
+                )
+            }
+            Self::Value => format!(
+                "{name:?} is not one of the types that an attribute's value is wrapped in; write one of {}",
+                all.join(", ")
+            ),
+            _ => format!("the record has no member {name:?} here; it has {}", all.join(", ")),
+        })
+    }
+
+    /// Whether an alternative can match what stands here, or why not.
+    pub(super) fn takes(self, test: &Test) -> Result<(), String> {
+        let fits = match (self, test) {
+            (_, Test::Exists) => {
+                !matches!(self, Self::Record | Self::Change | Self::Attributes | Self::Value)
+            }
+            (Self::Identity, Test::Null) => true,
+            (Self::Scalar(Kind::Text), Test::Text(_)) => true,
+            (Self::Scalar(Kind::Digits), Test::Text(_) | Test::Number(_)) => true,
+            (Self::Scalar(Kind::Number), Test::Number(_)) => true,
+            (Self::Scalar(Kind::Bool), Test::Bool(_)) | (Self::Scalar(Kind::True), Test::Bool(true)) => true,
+            (Self::Scalar(Kind::Bool | Kind::True), Test::AnythingBut(_)) => false,
+            (Self::Scalar(_), Test::AnythingBut(tests)) => {
+                return tests.iter().try_for_each(|test| self.takes(test));
+            }
+            _ => false,
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("{}, which this never matches; write {}", self.what(), self.example()))
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::Record | Self::Change => "an object stands here",
+            Self::Identity => "null stands here, or an object with type and principalId",
+            Self::Attributes => "an object of attributes stands here",
+            Self::Value => "an attribute's value stands here, an object that names its type",
+            Self::Scalar(Kind::Text) => "a text stands here",
+            Self::Scalar(Kind::Digits) => "a number stands here, which DynamoDB writes as a text",
+            Self::Scalar(Kind::Number) => "a number stands here",
+            Self::Scalar(Kind::Bool) => "true or false stands here",
+            Self::Scalar(Kind::True) => "true stands here, always",
+        }
+    }
+
+    fn example(self) -> &'static str {
+        match self {
+            Self::Record => r#"{"eventName": ["INSERT"]}"#,
+            Self::Change => r#"{"NewImage": {…}}"#,
+            Self::Identity => r#"[null], or {"type": ["Service"]}"#,
+            Self::Attributes => r#"{"status": {"S": ["open"]}}, the attribute's name and its type first"#,
+            Self::Value => r#"its type first, such as {"S": ["open"]} or {"N": [{"numeric": [">", 5]}]}"#,
+            Self::Scalar(Kind::Text) => r#"it in quotes, such as ["open"] or [{"prefix": "op"}]"#,
+            Self::Scalar(Kind::Digits) => {
+                r#"a number or a text, such as [5], ["5"] or [{"numeric": [">", 5]}]"#
+            }
+            Self::Scalar(Kind::Number) => r#"a number, such as [5] or [{"numeric": [">", 5]}]"#,
+            Self::Scalar(Kind::Bool) => r#"[true] or [false], without quotes"#,
+            Self::Scalar(Kind::True) => "[true], without quotes",
+        }
+    }
+
+    /// Whether the texts here are numbers.
+    pub(super) fn holds_digits(self) -> bool {
+        self == Self::Scalar(Kind::Digits)
+    }
+}
