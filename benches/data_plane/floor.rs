@@ -8,6 +8,7 @@ use base64_simd::STANDARD;
 use ddb_kinesis_bridge::config::{Oversize, PartitionKeyMode};
 use ddb_kinesis_bridge::record::envelope::{Encoder, EncoderOptions, Format};
 use ddb_kinesis_bridge::record::key::KeySchema;
+use ddb_kinesis_bridge::record::selection::Selection;
 use ddb_kinesis_bridge::stream::arn::StreamArn;
 use ddb_kinesis_bridge::stream::page::Page;
 use sha2::{Digest, Sha256};
@@ -75,7 +76,8 @@ fn payloads(answers: &[Vec<u8>], format: Format) -> Vec<Vec<u8>> {
     let encode = |page: &Vec<u8>| {
         let page = Page::parse(page).expect("a page");
         let mut draft = Vec::new();
-        let encoded = page.records.iter().map(|record| encoder.encode(record, &mut draft).expect("a record"));
+        let encoded =
+            page.records.iter().filter_map(|record| encoder.encode(record, &mut draft).expect("a record"));
         encoded.map(|encoded| encoded.data.to_vec()).collect::<Vec<_>>()
     };
     answers.iter().flat_map(encode).collect()
@@ -112,5 +114,6 @@ fn encoder(format: Format) -> Encoder {
         stream: StreamArn::parse(STREAM_ARN).expect("an ARN"),
         limit_bytes: 1 << 20,
         oversize: Oversize::Halt,
+        selection: Selection::default(),
     })
 }

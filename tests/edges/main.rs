@@ -41,6 +41,7 @@ mod rewind_broken_off;
 mod rewind_orders;
 mod roles;
 mod secrets;
+mod selection;
 mod signals;
 mod start;
 mod status;
