@@ -36,6 +36,7 @@ mod pipelines;
 mod policy;
 mod puts;
 mod reading;
+mod recipes;
 mod rewind;
 mod rewind_broken_off;
 mod rewind_orders;
