@@ -31,7 +31,8 @@
 //! # One change's journey
 //! 1. [`stream::reader`] decides when to ask; `worker::reading` asks: GetRecords returns a page as raw bytes.
 //! 2. [`stream::page`] finds each record's parts in those bytes; images stay unparsed slices.
-//! 3. [`record::envelope`] writes partition key and payload in one pass.
+//! 3. [`record::selection`] says whether the change is carried, by its event and by a filter ([`record::pattern`]) that reads
+//!    only what it names, and what of it; [`record::envelope`] writes partition key and payload in one pass.
 //! 4. [`delivery::lanes`]: the change joins its key's lane; the heads of idle lanes form batches. A head whose target
 //!    shard has no room waits for that shard's pace (`delivery::targets`); the other shards go on.
 //! 5. [`delivery::writer`] and [`delivery::put`]: PutRecords, shared by all shards of a pipeline; failed entries are

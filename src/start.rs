@@ -45,6 +45,13 @@ pub enum StartError {
     Session(#[from] SessionError),
 }
 
+impl StartError {
+    /// The user's to correct: exit code 2.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::NotThisPipeline(_) | Self::Contradicted(_))
+    }
+}
+
 fn shown(problems: &[Problem]) -> String {
     match problems {
         [only] => only.to_string(),

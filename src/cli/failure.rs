@@ -46,10 +46,7 @@ impl From<ConfigError> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        match error {
-            StartError::NotThisPipeline(_) | StartError::Contradicted(_) => Self::usage(error),
-            _ => Self::runtime(error),
-        }
+        if error.is_usage() { Self::usage(error) } else { Self::runtime(error) }
     }
 }
 

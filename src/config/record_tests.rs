@@ -30,6 +30,13 @@ fn refused(record: &str, parts: &[&str]) {
 #[test]
 fn every_choice_is_read() {
     assert_eq!(selection(""), Selection::default());
+    for (text, format, key) in [
+        ("", Format::DynamodbJson, PartitionKeyMode::PartitionKey),
+        ("format = \"json\"\npartition_key = \"item_key\"", Format::Json, PartitionKeyMode::ItemKey),
+    ] {
+        let record = parse(text).expect("a configuration").pipelines.remove(0).record;
+        assert_eq!((record.format, record.partition_key), (format, key));
+    }
     let all = selection(
         "events = [\"insert\", \"remove\", \"modify\"]\nttl_deletes = \"include\"\nimages = \"as_streamed\"\n\
          drop_unchanged = false",

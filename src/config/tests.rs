@@ -88,7 +88,7 @@ fn the_minimal_configuration_has_the_documented_defaults() {
                 oversize: Oversize::DropImages,
                 connection: none,
             },
-            record: Record { format: Format::DynamodbJson, ..Record::default() },
+            record: Record::default(),
         }
     );
 }
@@ -131,9 +131,6 @@ fn every_choice_and_connection_is_read() {
         region = "eu-west-3"
         linger = "0s"
         oversize = "halt"
-        [pipeline.record]
-        format = "json"
-        partition_key = "item_key"
         "#,
     )
     .unwrap();
@@ -149,10 +146,6 @@ fn every_choice_and_connection_is_read() {
     assert_eq!(pipeline.source.connection.endpoint_url.as_deref(), Some("http://127.0.0.1:4566"));
     assert_eq!((pipeline.sink.stream.name(), pipeline.sink.oversize), ("s", Oversize::Halt));
     assert_eq!(pipeline.sink.linger, Duration::ZERO);
-    assert_eq!(
-        (pipeline.record.format, pipeline.record.partition_key),
-        (Format::Json, PartitionKeyMode::ItemKey)
-    );
 }
 
 #[test]
@@ -341,7 +334,6 @@ fn the_sample_states_the_defaults() {
 
 #[test]
 fn the_samples_commented_settings_are_valid_too() {
-    // Each excludes another key that is set.
     let excluded = ["stream_arn", "exclude_attributes"];
     let set = |line: &str| {
         let commented =

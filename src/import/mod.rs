@@ -56,7 +56,11 @@ pub enum ImportError {
 impl ImportError {
     /// Whether it is the user's to correct, in the arguments, the configuration or one of the tables.
     pub fn is_usage(&self) -> bool {
-        matches!(self, ImportError::Refused(_) | ImportError::Start(StartError::NotThisPipeline(_)))
+        match self {
+            ImportError::Refused(_) => true,
+            ImportError::Start(error) => error.is_usage(),
+            _ => false,
+        }
     }
 }
 

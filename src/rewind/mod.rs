@@ -62,7 +62,11 @@ pub enum RewindError {
 impl RewindError {
     /// Whether it is the user's to correct, in the arguments, the configuration or the lease table.
     pub fn is_usage(&self) -> bool {
-        matches!(self, RewindError::Refused(_) | RewindError::Start(StartError::NotThisPipeline(_)))
+        match self {
+            RewindError::Refused(_) => true,
+            RewindError::Start(error) => error.is_usage(),
+            _ => false,
+        }
     }
 }
 
