@@ -47,29 +47,54 @@ async fn all_checkpointed(stage: &Stage) {
     stage.fake.wait_until("the last change's checkpoint", all).await;
 }
 
-/// Of 400 changes a filter lets a hundredth through; a crash and a restart later each came at least once, in order, and the
-/// checkpoint stands behind those that were left out.
+const FILTER: &str = r#"filter = '''
+{"dynamodb": {"NewImage": {"version": {"N": [{"suffix": "00"}, {"numeric": [">=", 40, "<", 60]}]}}}}'''"#;
+
+/// Whether the filter lets this version through.
+fn is_wanted(version: &usize) -> bool {
+    version.is_multiple_of(100) && *version > 0 || (40..60).contains(version)
+}
+
+/// Of 800 changes the filter lets 27 through: each once and in order, over a restart, and what was left out lies before the
+/// checkpoint.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_keeps_order_and_moves_the_checkpoint() {
     let stage = Stage::with_shards(2);
-    let filter = r#"filter = '''
-{"dynamodb": {"NewImage": {"version": {"N": [{"suffix": "00"}, {"numeric": [">=", 40, "<", 60]}]}}}}'''"#;
-    let config = || parse(&with_failover(&text(&stage, filter), 1));
-    let wanted = |version: &usize| version.is_multiple_of(100) && *version > 0 || (40..60).contains(version);
+    let config = || parse(&text(&stage, FILTER));
+    for _ in 0..2 {
+        stage.write(400, 4);
+        let bridge = stage.start(config()).await;
+        all_checkpointed(&stage).await;
+        bridge.stop().await;
+    }
+    for n in 0..4 {
+        let expected: Vec<usize> = (n..800).step_by(4).filter(is_wanted).collect();
+        assert_eq!(versions(&stage.fake.world(), SINK, &format!("item-{n}")), expected);
+    }
+}
+
+/// After a crash some come again, none is missing, and first deliveries are in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_loses_nothing_that_a_filter_lets_through() {
+    let stage = Stage::with_shards(2);
+    let config = || parse(&with_failover(&text(&stage, FILTER), 1));
     stage.write(400, 4);
     let bridge = stage.start(config()).await;
-    all_checkpointed(&stage).await;
+    stage.fake.wait_until("some records", |world| world.kinesis_stream(SINK).stored.len() > 5).await;
     bridge.kill().await;
-    let before = stage.fake.world().kinesis_stream(SINK).stored.len();
-    assert_eq!(before, (0..400).filter(wanted).count());
-    // After the restart nothing is read again: it all lies before the checkpoint.
     stage.write(400, 4);
     let bridge = stage.start(config()).await;
     all_checkpointed(&stage).await;
     bridge.stop().await;
     for n in 0..4 {
-        let expected: Vec<usize> = (n..800).step_by(4).filter(wanted).collect();
-        assert_eq!(versions(&stage.fake.world(), SINK, &format!("item-{n}")), expected);
+        let expected: Vec<usize> = (n..800).step_by(4).filter(is_wanted).collect();
+        let mut first: Vec<usize> = Vec::new();
+        for version in versions(&stage.fake.world(), SINK, &format!("item-{n}")) {
+            if !first.contains(&version) {
+                first.push(version);
+            }
+        }
+        assert_eq!(first, expected);
     }
 }
 
