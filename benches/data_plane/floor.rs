@@ -102,12 +102,16 @@ pub fn parse_and_encode(pages: &Pages, format: Format) -> (Cost, Cost) {
 }
 
 /// Every page as a whole answer.
-fn answers(pages: &Pages) -> Vec<Vec<u8>> {
+pub fn answers(pages: &Pages) -> Vec<Vec<u8>> {
     pages.all().map(|page| whole(page, "next")).collect()
 }
 
 fn encoder(format: Format) -> Encoder {
-    Encoder::new(EncoderOptions {
+    Encoder::new(options(format))
+}
+
+pub fn options(format: Format) -> EncoderOptions {
+    EncoderOptions {
         format,
         key_mode: PartitionKeyMode::PartitionKey,
         key_schema: KeySchema { partition_key: "id".to_owned(), sort_key: None },
@@ -115,5 +119,5 @@ fn encoder(format: Format) -> Encoder {
         limit_bytes: 1 << 20,
         oversize: Oversize::Halt,
         selection: Selection::default(),
-    })
+    }
 }

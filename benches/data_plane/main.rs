@@ -7,6 +7,7 @@
 
 mod bridge;
 mod canned;
+mod chosen;
 mod floor;
 mod meter;
 mod reference;
@@ -65,6 +66,15 @@ fn measure(shape: Shape, wanted: &Wanted) {
         println!("  (a) reference      {}", line(&cost, changes));
         cost.micros(changes)
     });
+    if !wanted.only_bridge && shape.view_type == "NEW_AND_OLD_IMAGES" {
+        let pages = Pages::new(shape, shards, pages_a_shard);
+        for (name, left_out, cost) in chosen::measure(&pages) {
+            let micros = cost.micros(pages.changes());
+            let allocations = cost.allocations as f64 / pages.changes() as f64;
+            let what = if left_out { "decided" } else { "encoded" };
+            println!("      {name:<28} {what} in {micros:.2} µs, {allocations:.1} allocations");
+        }
+    }
     for (name, format) in FORMATS.into_iter().filter(|(format, _)| wanted.wants(shape.name, format)) {
         let pages = Pages::new(shape, shards, pages_a_shard);
         let changes = pages.changes();
