@@ -264,6 +264,8 @@ async fn what_the_stream_does_not_have_is_refused_before_anything_is_read() {
         for part in parts {
             assert!(log.contains(part), "run: {part:?} is not in: {log}");
         }
+        let (code, _, stderr) = output_of(&config, &["rewind", "--to", "trim_horizon", "--yes"]).await;
+        assert_eq!(code, Some(2), "{stderr}");
         let world = stage.fake.world();
         // `check` proves the permission to read; it reads the newest place and keeps nothing.
         assert!(world.log.count("GetRecords") <= 1 && world.log.count("CreateTable") == 0, "{log}");

@@ -254,6 +254,24 @@ fn an_inversion_must_be_counted_and_nothing_else() {
 }
 
 #[test]
+fn what_a_filter_leaves_out_is_neither_owed_nor_wanted() {
+    let judged = |events: Vec<Event>| {
+        let mut oracle = Oracle::default();
+        oracle.left_out = 2;
+        for (second, event) in (1..).zip(events) {
+            oracle.see(&Entry { at_ms: second * 1_000, who: "w/0".into(), event })?;
+        }
+        oracle.lost()
+    };
+    let rule = |events| judged(events).err().map(|violation: Violation| violation.rule);
+    let begun = || vec![opened(PARENT, None), written(PARENT, 11, "i"), written(PARENT, 12, "i")];
+    let and = |more: Vec<Event>| rule(begun().into_iter().chain(more).collect());
+    assert_eq!(and(vec![stored(PARENT, 12, "i")]), None);
+    assert_eq!(and(vec![]), Some(Rule::Loss));
+    assert_eq!(and(vec![stored(PARENT, 12, "i"), stored(PARENT, 11, "i")]), Some(Rule::Unwanted));
+}
+
+#[test]
 fn too_much_memory_is_rejected() {
     assert_eq!(after_begun(vec![Event::Memory { used: 11, limit: 10 }]), Some(Rule::Memory));
 }

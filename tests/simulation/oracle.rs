@@ -38,6 +38,8 @@ pub enum Rule {
     Backwards,
     /// P7: a gap was noted where retention had not passed.
     FalseGap,
+    /// A change was delivered that the filter leaves out.
+    Unwanted,
     /// P2, P7: an inversion by Kinesis was not counted, or one was counted that never was.
     Inversions,
     /// A lease was given to a worker that does not serve it, or moved although the leases were even.
@@ -113,6 +115,8 @@ pub struct Oracle {
     stream_gaps: BTreeMap<String, Vec<(String, String)>>,
     /// The tables that are read from `latest`.
     pub latest: BTreeSet<String>,
+    /// A filter leaves out the changes whose sequence numbers end with a digit below this.
+    pub left_out: u64,
     pub inversions: Inversions,
     /// Until when everything must be settled: since the last fault, and for how many shards gone before it.
     settle_by: Option<(u64, u64)>,
@@ -148,7 +152,8 @@ impl Oracle {
             Event::Closed { shard } => self.shard(shard).closed = true,
             Event::Written { shard, seq, item } => {
                 let (seq, item) = (*seq, item.clone());
-                let change = Change { seq, item, written_ms: at, trimmed_ms: None, done: false };
+                let done = self.is_left_out(seq);
+                let change = Change { seq, item, written_ms: at, trimmed_ms: None, done };
                 self.shard(shard).changes.push(change);
             }
             Event::Trimmed { shard, through } => self.trimmed(shard, *through, at),
@@ -219,6 +224,11 @@ impl Oracle {
         }
         let why = self.unsettled().unwrap_or_else(|| "nobody said that it is settled".into());
         broken(Rule::Liveness, format!("long after the last fault: {why}"))
+    }
+
+    /// Nobody is owed it.
+    fn is_left_out(&self, seq: Seq) -> bool {
+        seq % 10 < Seq::from(self.left_out)
     }
 
     fn shard(&mut self, shard: &Shard) -> &mut ShardState {
@@ -321,6 +331,12 @@ impl Oracle {
     }
 
     fn stored(&mut self, shard: &Shard, seq: Seq, item: &Item) -> Verdict {
+        if self.is_left_out(seq) {
+            return broken(
+                Rule::Unwanted,
+                format!("{item}: {seq} is delivered, which the filter leaves out"),
+            );
+        }
         let table = self.shard(shard).table.clone();
         if !self.delivered.insert((table.into(), seq)) {
             return Ok(());

@@ -38,7 +38,7 @@ impl Outcome {
 
 /// Runs one seed from its beginning to its end.
 pub fn run(seed: u64) -> Outcome {
-    run_plan(&Plan::draw(seed))
+    run_plan(&Plan::draw(seed).with_filter())
 }
 
 /// Runs a plan.
@@ -111,6 +111,7 @@ impl<'p> Scenario<'p> {
         if plan.settings.latest {
             oracle.latest = (0..plan.pipelines).map(|n| format!("table{n}")).collect();
         }
+        oracle.left_out = plan.left_out;
         let seats = (0..plan.workers).map(|n| Seat { id: format!("w{n}"), process: None }).collect();
         Scenario {
             plan,

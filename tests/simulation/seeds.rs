@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::history::Event;
+use crate::plan::Plan;
 use crate::replay;
-use crate::scenario::{Outcome, run};
+use crate::scenario::{Outcome, run, run_plan};
 use crate::sights::{self, Sight};
 
 /// Seeds in a run of the whole test suite.
@@ -106,6 +108,26 @@ fn many_seeds() {
     let unseen = sights::ALL.iter().filter(|sight| !tally.sights.contains_key(sight));
     let unseen: Vec<&Sight> = unseen.collect();
     assert!(tally.seeds < ALL_SEEN_IN || unseen.is_empty(), "no seed came upon {unseen:?}");
+}
+
+/// In some seeds there is a filter, and then what it lets through comes and nothing else.
+#[test]
+fn a_filter_leaves_out_what_it_says() {
+    let mut plan = crate::regressions::calm(0);
+    plan.left_out = 4;
+    let outcome = run_plan(&plan);
+    assert_eq!(outcome.verdict, Ok(()));
+    let mut wanted = [0, 0];
+    for entry in &outcome.history {
+        match entry.event {
+            Event::Written { seq, .. } => wanted[usize::from(seq % 10 >= 4)] += 1,
+            Event::Stored { seq, .. } => assert!(seq % 10 >= 4, "{seq}"),
+            _ => {}
+        }
+    }
+    assert!(wanted[0] > 10 && outcome.delivered == wanted[1], "{wanted:?}, {} delivered", outcome.delivered);
+    let with_filter = (0..100).filter(|seed| Plan::draw(*seed).with_filter().left_out > 0).count();
+    assert!((20..40).contains(&with_filter), "{with_filter} of 100 seeds have a filter");
 }
 
 fn one(seed: u64) {

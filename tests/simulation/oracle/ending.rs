@@ -19,7 +19,7 @@ impl Oracle {
                 (gap.0 < shard.label || unseen && gap.0 == shard.label) && shard.label < gap.1
             };
             let skipped = self.stream_gaps.get(&shard.table).is_some_and(|gaps| gaps.iter().any(between));
-            for change in &shard.changes {
+            for change in shard.changes.iter().filter(|change| !self.is_left_out(change.seq)) {
                 let is_delivered = self.delivered.contains(&(shard.table.as_str().into(), change.seq));
                 let has_gap =
                     skipped || skipped_with_others || shard.gaps.iter().any(|gap| covers(gap, change.seq));
