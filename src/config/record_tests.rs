@@ -107,7 +107,7 @@ fn a_mistake_in_a_filter_is_pointed_at_in_the_file() {
     refused("filter = '{\"a\": [1]}'", &["bridge.toml:6: pipeline[0].record.filter: ", "line 1, column 2"]);
     let escaped = wrong.replace('"', "\\\"").replace('\n', "\\n");
     refused(&format!("filter = \"{escaped}\""), &["bridge.toml:6: pipeline[0].record.filter: ", at]);
-    let put_in = wrong.replace("INSERT", "${STATE}");
+    let put_in = wrong.replace("\"x\"", "\"${STATE}\"");
     refused(&format!("filter = '''\n{put_in}'''"), &["bridge.toml:6: pipeline[0].record.filter: ", at]);
 }
 

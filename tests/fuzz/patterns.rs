@@ -50,14 +50,16 @@ fn some_members(pen: &mut Pen<'_, '_>, event: &Json<'_>, depth: usize) -> Vec<(S
             Some((_, Kind::List(elements))) if !elements.is_empty() => {
                 let element = &elements[pen.choices.below(elements.len())];
                 match element.kind {
+                    // What one element has, none may have.
+                    Kind::Map(_) if pen.choices.once_in(3) => absent(pen, element),
                     Kind::Map(_) if depth > 0 => object(pen, element, depth - 1),
                     _ => leaf(pen, Some(element), &name),
                 }
             }
             Some((value, _)) => leaf(pen, Some(value), &name),
             None => {
-                let absent = leaf(pen, None, "S");
-                let inner = (pen.token("S"), absent);
+                let unknown = leaf(pen, None, "S");
+                let inner = (pen.token("S"), unknown);
                 pen.object(&[inner])
             }
         };
@@ -65,6 +67,16 @@ fn some_members(pen: &mut Pen<'_, '_>, event: &Json<'_>, depth: usize) -> Vec<(S
         named.push(name);
     }
     members
+}
+
+/// The object's first member must not be.
+fn absent(pen: &mut Pen<'_, '_>, object: &Json<'_>) -> String {
+    let first = object.members().unwrap_or_default().first();
+    let name = first.and_then(|(name, _)| decode(name)).unwrap_or_default();
+    let absence = operator(pen, "exists", "false".to_owned());
+    let leaf = pen.array(&[absence]);
+    let member = (pen.token(&name), leaf);
+    pen.object(&[member])
 }
 
 /// One to three alternatives about a value, or about its absence.
@@ -76,7 +88,7 @@ fn leaf(pen: &mut Pen<'_, '_>, value: Option<&Json<'_>>, name: &str) -> String {
 
 fn alternative(pen: &mut Pen<'_, '_>, value: Option<&Json<'_>>, name: &str) -> String {
     let exists = pen.choices.one_of(&["true", "false"]).to_owned();
-    let Some(value) = value.filter(|_| !pen.choices.once_in(8)) else {
+    let Some(value) = value.filter(|_| !pen.choices.once_in(4)) else {
         return operator(pen, "exists", exists);
     };
     match value.kind {

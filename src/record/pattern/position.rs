@@ -1,6 +1,6 @@
 //! What a record holds, place by place: which names a pattern may use, and which values stand there.
 
-use super::leaf::Test;
+use super::leaf::{Test, TextTest};
 
 /// A place that a pattern's part is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(super) enum Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
+    /// One of [`EVENTS`].
+    Event,
     /// A text that is a number: below `N` and `NS`.
     Digits,
     Number,
@@ -31,10 +33,12 @@ pub(super) enum Kind {
     True,
 }
 
+const EVENTS: [&str; 3] = ["INSERT", "MODIFY", "REMOVE"];
+
 const RECORD: &[(&str, Position)] = &[
     ("awsRegion", Position::Scalar(Kind::Text)),
     ("eventID", Position::Scalar(Kind::Text)),
-    ("eventName", Position::Scalar(Kind::Text)),
+    ("eventName", Position::Scalar(Kind::Event)),
     ("userIdentity", Position::Identity),
     ("recordFormat", Position::Scalar(Kind::Text)),
     ("tableName", Position::Scalar(Kind::Text)),
@@ -113,7 +117,10 @@ impl Position {
                 !matches!(self, Self::Record | Self::Change | Self::Attributes | Self::Value)
             }
             (Self::Identity, Test::Null) => true,
-            (Self::Scalar(Kind::Text), Test::Text(_)) => true,
+            (Self::Scalar(Kind::Event), Test::Text(TextTest::Is(wanted))) if !wanted.any_case => {
+                EVENTS.contains(&wanted.text.as_str())
+            }
+            (Self::Scalar(Kind::Text | Kind::Event), Test::Text(_)) => true,
             (Self::Scalar(Kind::Digits), Test::Text(_) | Test::Number(_)) => true,
             (Self::Scalar(Kind::Number), Test::Number(_)) => true,
             (Self::Scalar(Kind::Bool), Test::Bool(_)) | (Self::Scalar(Kind::True), Test::Bool(true)) => true,
@@ -137,6 +144,7 @@ impl Position {
             Self::Attributes => "an object of attributes stands here",
             Self::Value => "an attribute's value stands here, an object that names its type",
             Self::Scalar(Kind::Text) => "a text stands here",
+            Self::Scalar(Kind::Event) => "INSERT, MODIFY or REMOVE stands here",
             Self::Scalar(Kind::Digits) => "a number stands here, which DynamoDB writes as a text",
             Self::Scalar(Kind::Number) => "a number stands here",
             Self::Scalar(Kind::Bool) => "true or false stands here",
@@ -152,6 +160,7 @@ impl Position {
             Self::Attributes => r#"{"status": {"S": ["open"]}}, the attribute's name and its type first"#,
             Self::Value => r#"its type first, such as {"S": ["open"]} or {"N": [{"numeric": [">", 5]}]}"#,
             Self::Scalar(Kind::Text) => r#"it in quotes, such as ["open"] or [{"prefix": "op"}]"#,
+            Self::Scalar(Kind::Event) => r#"it in capitals and quotes, such as ["INSERT"]"#,
             Self::Scalar(Kind::Digits) => {
                 r#"a number or a text, such as [5], ["5"] or [{"numeric": [">", 5]}]"#
             }
