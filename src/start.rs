@@ -46,7 +46,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The user's to correct: exit code 2.
+    /// Whether it is the user's to correct, in the configuration.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::NotThisPipeline(_) | Self::Contradicted(_))
     }

@@ -20,8 +20,8 @@ use crate::stream::source::{IteratorPosition, ListShards, StreamSource, StreamSt
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     pub lines: Vec<Line>,
-    /// The configuration contradicts what was found: the user's to correct.
-    pub contradicted: bool,
+    /// Something that was found is the configuration's own to correct.
+    pub is_contradicted: bool,
 }
 
 /// One finding.
@@ -55,7 +55,7 @@ impl Report {
     }
 
     fn contradict(&mut self, problems: Vec<Problem>) {
-        self.contradicted |= !problems.is_empty();
+        self.is_contradicted |= !problems.is_empty();
         problems.into_iter().for_each(|problem| self.fail(problem));
     }
 

@@ -9,11 +9,10 @@ use crate::machine::RealMachine;
 pub(super) async fn run(config: Config) -> Result<(), Failure> {
     let report = aws::check(&config, &RealMachine::new()).await;
     output::print(report.to_string().as_bytes())?;
-    if report.passed() {
-        Ok(())
-    } else if report.contradicted {
-        Err(Failure::usage("the configuration contradicts what the check found"))
-    } else {
-        Err(Failure::runtime("the check found what would keep `run` from working"))
+    const FOUND: &str = "the check found what would keep `run` from working";
+    match report.passed() {
+        true => Ok(()),
+        false if report.is_contradicted => Err(Failure::usage(FOUND)),
+        false => Err(Failure::runtime(FOUND)),
     }
 }
