@@ -202,6 +202,7 @@ pub(crate) async fn pipeline(
     let sink = &settings.sink;
     let kinesis = aws.sink(&section, &sink.connection, &sink.stream).await.map_err(Problem::from)?;
     let target = probe::sink::probe(&kinesis, &section, &sink.stream, patience).await?;
+    contradicted(probe::sink::fits(sink, &section, &target).err().into_iter().collect())?;
     let ends = Ends {
         table_arn: facts.stream.table_arn,
         key_schema: facts.key_schema,

@@ -9,7 +9,7 @@ use super::client::{Aws, CALL_TIMEOUT};
 use super::lease_table::DynamoLeaseTable;
 use super::probe::{self, LEASE_TABLE_SECTION, LeaseTableState, Patience, Problem, SourceFacts, Subject};
 use super::source::DynamoStreams;
-use crate::config::{Config, Connection, Pipeline, SourceOf};
+use crate::config::{Config, Connection, Ordering, Pipeline, SourceOf};
 use crate::delivery::sink::KinesisSink;
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::table::{Clause, Effect, LeaseTable, RowKey, RowWrite};
@@ -264,6 +264,7 @@ async fn check_sink(
         section,
         format!("Kinesis stream {} is {}, records up to {limit_kib} KiB", facts.arn, facts.status),
     );
+    report.contradict(probe::sink::fits(&pipeline.sink, section, &facts).err().into_iter().collect());
     match patience.ask(section, || sink.list_shards(CALL_TIMEOUT)).await {
         Ok(_) => {
             report.add(Outcome::Ok, section, "allowed: kinesis:DescribeStreamSummary, kinesis:ListShards");
@@ -274,12 +275,17 @@ async fn check_sink(
             report.add(Outcome::Warn, section, format!("{what}; {remedy}; {effect}"));
         }
     }
-    match patience.ask(section, || sink.dry_run()).await {
-        Ok(true) => report.add(Outcome::Ok, section, "allowed: kinesis:PutRecords"),
+    let ordering = pipeline.sink.ordering;
+    let action = match ordering {
+        Ordering::Acknowledged => "kinesis:PutRecords",
+        Ordering::Strict => "kinesis:PutRecord",
+    };
+    match patience.ask(section, || sink.dry_run(ordering)).await {
+        Ok(true) => report.add(Outcome::Ok, section, format!("allowed: {action}")),
         Ok(false) => report.add(
             Outcome::Skip,
             section,
-            "kinesis:PutRecords: not tried, since an endpoint that is not AWS' could take a dry run for a real one",
+            format!("{action}: not tried, since an endpoint that is not AWS' could take a dry run for a real one"),
         ),
         Err(error) => report.fail(probe::sink::subject(section, stream).failed(&error)),
     }

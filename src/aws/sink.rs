@@ -1,11 +1,12 @@
 //! The sink port over Kinesis Data Streams: one SDK call a method. PutRecords' bodies are written and read by
-//! [`super::put_records`]; all else of the call is the SDK's.
+//! [`super::put_records`]; all else of that call, and all other calls, are the SDK's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::operation::put_record::builders::PutRecordFluentBuilder;
 use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
@@ -18,9 +19,12 @@ use super::error::{from_sdk, unusable};
 use super::only_aws::OnlyAws;
 use super::put_records::{self, PUT_RECORDS};
 use super::raw_body::{BodySlot, Types};
-use crate::config::StreamName;
+use crate::config::{Ordering, StreamName};
 use crate::delivery::sink::{EntryError, KinesisSink, Placement, PutEntry, SinkDescription, TargetShard};
 use crate::error::{ApiError, ErrorKind};
+use crate::stream::SequenceNumber;
+
+pub(super) const PUT_RECORD: &str = "PutRecord";
 
 /// The most bytes of a record where the stream does not tell: 1 MiB.
 const DEFAULT_MAX_RECORD_BYTES: usize = 1024 * 1024;
@@ -46,28 +50,44 @@ impl KinesisStream {
         self.stream.arn().map(str::to_owned)
     }
 
-    /// Whether a put would be allowed, by PutRecords' own DryRun, which writes nothing. False when that was not asked: an
-    /// endpoint that is not AWS' may not know DryRun and write.
-    pub async fn dry_run(&self) -> Result<bool, ApiError> {
+    /// Whether a put would be allowed, by DryRun, which writes nothing: PutRecord's where order is strict, else PutRecords'.
+    /// False when that was not asked: an endpoint that is not AWS' may not know DryRun and write.
+    pub async fn dry_run(&self, ordering: Ordering) -> Result<bool, ApiError> {
         let record = PutEntry { partition_key: Arc::from("check"), data: Bytes::from_static(b"{}") };
         let guard = OnlyAws::default();
-        let answer = self
-            .client
-            .put_records()
-            .set_stream_name(self.name())
-            .set_stream_arn(self.arn())
-            .set_records(Some(vec![request_entry(&record)?]))
-            .dry_run(true)
-            .customize()
-            .interceptor(guard.clone())
-            .send()
-            .await;
-        match answer.map_err(|error| from_sdk(PUT_RECORDS, &error)) {
+        let (api, answer) = match ordering {
+            Ordering::Acknowledged => (PUT_RECORDS, self.dry_run_of_put_records(&record, &guard).await),
+            Ordering::Strict => (PUT_RECORD, self.dry_run_of_put_record(&record, &guard).await),
+        };
+        match answer {
             _ if guard.has_stopped() => Ok(false),
             Err(error) if error.code == "DryRunOperationException" => Ok(true),
             Err(error) => Err(error),
-            Ok(_) => Err(unusable(PUT_RECORDS, "a dry run was answered as if it had been real")),
+            Ok(()) => Err(unusable(api, "a dry run was answered as if it had been real")),
         }
+    }
+
+    async fn dry_run_of_put_records(&self, record: &PutEntry, guard: &OnlyAws) -> Result<(), ApiError> {
+        let request = self.client.put_records().set_stream_name(self.name()).set_stream_arn(self.arn());
+        let request = request.set_records(Some(vec![request_entry(record)?])).dry_run(true);
+        let answer = request.customize().interceptor(guard.clone()).send().await;
+        answer.map(drop).map_err(|error| from_sdk(PUT_RECORDS, &error))
+    }
+
+    async fn dry_run_of_put_record(&self, record: &PutEntry, guard: &OnlyAws) -> Result<(), ApiError> {
+        let request = self.record(record, None).dry_run(true);
+        let answer = request.customize().interceptor(guard.clone()).send().await;
+        answer.map(drop).map_err(|error| from_sdk(PUT_RECORD, &error))
+    }
+
+    fn record(&self, entry: &PutEntry, after: Option<&SequenceNumber>) -> PutRecordFluentBuilder {
+        self.client
+            .put_record()
+            .set_stream_name(self.name())
+            .set_stream_arn(self.arn())
+            .partition_key(&*entry.partition_key)
+            .data(Blob::new(&entry.data[..]))
+            .set_sequence_number_for_ordering(after.map(|number| number.as_str().to_owned()))
     }
 }
 
@@ -102,6 +122,27 @@ impl KinesisSink for KinesisStream {
             .map_err(|error| from_sdk(PUT_RECORDS, &error))?;
         let answer = slot.take().await.ok_or_else(|| unusable(PUT_RECORDS, "no body"))?;
         put_records::results(&answer, entries.len())
+    }
+
+    async fn put_record(
+        &self,
+        entry: &PutEntry,
+        after: Option<&SequenceNumber>,
+        limit: Duration,
+    ) -> Result<Placement, ApiError> {
+        if limit.is_zero() {
+            return Err(ApiError::timeout(PUT_RECORD, limit));
+        }
+        let answer = self
+            .record(entry, after)
+            .customize()
+            .config_override(aws_sdk_kinesis::config::Builder::new().timeout_config(time_limits(limit)))
+            .send()
+            .await
+            .map_err(|error| from_sdk(PUT_RECORD, &error))?;
+        let sequence_number = SequenceNumber::parse(answer.sequence_number())
+            .map_err(|_| unusable(PUT_RECORD, "no SequenceNumber"))?;
+        Ok(Placement { shard_id: Arc::from(answer.shard_id()), sequence_number })
     }
 
     async fn list_shards(&self, limit: Duration) -> Result<Vec<TargetShard>, ApiError> {

@@ -1,6 +1,8 @@
 //! What of a service's own words may be repeated in logs, in `/readyz` and in lease rows. A refusal may quote the request:
 //! a record's partition key or data, or the headers that carry credentials. Pure.
 
+use super::put_records::PUT_RECORDS;
+use super::sink::PUT_RECORD;
 use crate::error::ErrorKind;
 use crate::ops::words::is_word;
 
@@ -19,7 +21,7 @@ pub(super) fn code(code: &str) -> String {
 
 /// The service's message, or as much of it as cannot hold data or credentials.
 pub(super) fn message(api: &str, kind: ErrorKind, message: &str) -> String {
-    if api == super::put_records::PUT_RECORDS && matches!(kind, ErrorKind::Invalid | ErrorKind::Transient) {
+    if matches!(api, PUT_RECORD | PUT_RECORDS) && matches!(kind, ErrorKind::Invalid | ErrorKind::Transient) {
         return about_records(message);
     }
     let end = QUOTED_HEADERS.iter().filter_map(|mark| message.find(mark)).min().unwrap_or(message.len());
@@ -53,7 +55,6 @@ fn first_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::put_records::PUT_RECORDS;
 
     #[test]
     fn what_kinesis_says_of_records_is_its_constraint_alone() {

@@ -140,22 +140,26 @@ fn sink(section: &Section<'_>) -> Sink {
 
 fn ordering(section: &Section<'_>) -> Ordering {
     let choices = [("acknowledged", Ordering::Acknowledged), ("strict", Ordering::Strict)];
-    let ordering = section.choice("ordering", Ordering::Acknowledged, &choices);
-    if ordering == Ordering::Strict {
-        section.reject("ordering", unavailable("strict", "acknowledged"));
-    }
-    ordering
+    section.choice("ordering", Ordering::Acknowledged, &choices)
 }
 
 fn aggregation(section: &Section<'_>) -> Aggregation {
-    let choices = [("none", Aggregation::None), ("kpl", Aggregation::Kpl)];
-    let aggregation = section.choice("aggregation", Aggregation::None, &choices);
-    if aggregation == Aggregation::Kpl {
-        section.reject("aggregation", unavailable("kpl", "none"));
+    const DEFAULT_BYTES: u64 = 50_000;
+    // Kinesis takes no larger record from anybody.
+    let limits = Limits::new(1_000, 10 << 20);
+    let before = section.problems();
+    let is_kpl = section.choice("aggregation", false, &[("none", false), ("kpl", true)]);
+    let limit_bytes = section.size_bytes("aggregate_limit", DEFAULT_BYTES, limits);
+    match is_kpl {
+        true => Aggregation::Kpl { limit_bytes: usize::try_from(limit_bytes).unwrap_or(usize::MAX) },
+        false => {
+            if section.has("aggregate_limit") && section.problems() == before {
+                section.reject(
+                    "aggregate_limit",
+                    r#"nothing is aggregated with aggregation = "none"; write aggregation = "kpl", or remove `aggregate_limit`"#,
+                );
+            }
+            Aggregation::None
+        }
     }
-    aggregation
-}
-
-fn unavailable(word: &str, instead: &str) -> String {
-    format!("{word:?} is not available in this version; write {instead:?}, or remove the key")
 }

@@ -1,6 +1,7 @@
 //! The settings: what a valid configuration says, as types. Plain data; the limits that hold for each field are
 //! checked where it is read (`read`, `pipeline`), so a value of these types made by [`Config::load`] keeps them.
 
+use crate::delivery::aggregate::Packing;
 use crate::record::envelope::{Format, Oversize};
 use crate::record::key::PartitionKeyMode;
 use crate::record::selection::Selection;
@@ -174,7 +175,7 @@ pub enum OnGap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sink {
     pub stream: StreamName,
-    /// PutRecords calls at a time, 1 to 256.
+    /// PutRecords calls at a time (PutRecord calls, where order is strict), 1 to 256.
     pub max_in_flight: usize,
     /// How long a batch that is not full may wait for more; may be zero.
     pub linger: Duration,
@@ -198,8 +199,17 @@ pub enum Ordering {
 pub enum Aggregation {
     /// One change a record.
     None,
-    /// Several changes of one key a record, in the KPL's format.
-    Kpl,
+    /// Several changes of one key a record, in the KPL's format; 1 KB to 10 MiB.
+    Kpl { limit_bytes: usize },
+}
+
+impl Aggregation {
+    pub fn packing(self) -> Packing {
+        match self {
+            Self::None => Packing::NONE,
+            Self::Kpl { limit_bytes } => Packing::up_to(limit_bytes),
+        }
+    }
 }
 
 /// `[pipeline.record]`.

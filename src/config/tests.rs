@@ -149,6 +149,19 @@ fn every_choice_and_connection_is_read() {
 }
 
 #[test]
+fn aggregation_has_a_limit_and_goes_with_either_ordering() {
+    let sink = |lines: &str| parse(&with("", "", lines)).unwrap().pipelines.remove(0).sink;
+    let kpl = |limit_bytes| Aggregation::Kpl { limit_bytes };
+    assert_eq!(sink("aggregation = \"kpl\"").aggregation, kpl(50_000));
+    let strict = sink("ordering = \"strict\"\naggregation = \"kpl\"\naggregate_limit = \"1MiB\"");
+    assert_eq!((strict.ordering, strict.aggregation), (Ordering::Strict, kpl(1 << 20)));
+    for (text, bytes) in [("1KB", 1_000), ("10MiB", 10 << 20)] {
+        let lines = format!("aggregation = \"kpl\"\naggregate_limit = \"{text}\"");
+        assert_eq!(sink(&lines).aggregation, kpl(bytes));
+    }
+}
+
+#[test]
 fn unknown_keys_are_named_with_line_suggestion_and_the_valid_keys() {
     let top = with("[worker]\nshutdown_timout = \"25s\"", "", "");
     assert_one_error(
@@ -229,8 +242,21 @@ fn limits_are_checked() {
         ("", "", "max_in_flight = -1", ["max_in_flight", "-1 is outside"]),
         ("", "", "max_in_flight = 99999999999999999999", ["max_in_flight", "outside 1 to 256"]),
         ("", "", "linger = \"1001ms\"", ["sink.linger", "outside 0s to 1s"]),
-        ("", "", "ordering = \"strict\"", ["sink.ordering", "not available in this version"]),
-        ("", "", "aggregation = \"kpl\"", ["sink.aggregation", "not available in this version"]),
+        ("", "", "ordering = \"none\"", ["sink.ordering", "\"acknowledged\", \"strict\""]),
+        ("", "", "aggregation = \"kpm\"", ["sink.aggregation", "did you mean \"kpl\"?"]),
+        ("", "", "aggregate_limit = \"50KB\"", ["sink.aggregate_limit", "write aggregation = \"kpl\""]),
+        (
+            "",
+            "",
+            "aggregation = \"kpl\"\naggregate_limit = \"999B\"",
+            ["aggregate_limit", "1000 B to 10.0 MiB"],
+        ),
+        (
+            "",
+            "",
+            "aggregation = \"kpl\"\naggregate_limit = \"11MiB\"",
+            ["aggregate_limit", "1000 B to 10.0 MiB"],
+        ),
     ] {
         let text = with(top, source, sink);
         let errors = errors(&text);
@@ -343,7 +369,8 @@ fn the_samples_commented_settings_are_valid_too() {
             commented.filter(|rest| !excluded.iter().any(|key| rest.starts_with(key))).unwrap_or(line)
         )
     };
-    let config = parse(&SAMPLE.lines().map(set).collect::<String>()).unwrap();
+    let aggregating = SAMPLE.replace("aggregation = \"none\"", "aggregation = \"kpl\"");
+    let config = parse(&aggregating.lines().map(set).collect::<String>()).unwrap();
     assert_eq!(config.worker.id, "bridge-1");
     assert!(config.pipelines[0].sink.connection.external_id.is_some());
     let arn = SAMPLE.replace("\ntable = \"orders\"", "").replace("#stream_arn", "stream_arn");

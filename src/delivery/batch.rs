@@ -1,4 +1,4 @@
-//! What one PutRecords call holds, and what decides when it goes.
+//! What one call holds, and what decides when it goes.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::machine::MonoTime;
 /// most. Nothing waits longer for it, as reading may have stopped.
 pub const MORE_WITHIN: Duration = Duration::from_millis(300);
 
-/// What one PutRecords call may hold.
+/// What one call may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
     pub max_records: usize,
@@ -29,10 +29,10 @@ pub struct Outlook {
     pub more_until: Option<MonoTime>,
 }
 
-/// What one PutRecords call sends.
+/// What one call sends.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Whose heads they are, in the entries' order.
+    /// Whose records they are, in the entries' order.
     pub sent: Vec<Sent>,
     pub entries: Vec<PutEntry>,
     /// Data and partition keys together.
@@ -44,4 +44,6 @@ pub struct Batch {
 pub struct Sent {
     pub lane: LaneId,
     pub shard: ShardSlot,
+    /// How many changes its record carries.
+    pub changes: usize,
 }

@@ -1,10 +1,11 @@
 //! Lanes: the first-in-first-out queues between reading and writing, one for each (stream shard, Kinesis partition key).
-//! A lane has at most one record in flight, and a batch takes only heads of idle lanes, so no PutRecords call holds a
-//! lane twice (P2). A head whose target shard has no room waits for that shard alone. Lanes decide what may be sent when;
-//! they send nothing and know no clock but the one handed in.
+//! A lane has at most one record in flight, its first change or an aggregate of its first ones, and a batch takes only the
+//! records of idle lanes, so no PutRecords call holds a lane twice (P2). A record whose target shard has no room waits for
+//! that shard alone. Lanes decide what may be sent when; they send nothing and know no clock but the one handed in.
 
 mod empties;
 mod lane;
+mod ready;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -18,12 +19,11 @@ use md5::{Digest, Md5};
 use self::empties::Empties;
 pub use self::lane::Change;
 use self::lane::{Lane, Queued, State};
-use super::batch::{Batch, BatchLimits, MORE_WITHIN, Outlook, Sent};
-use super::memory::Reservation;
+use super::aggregate::Packing;
+use super::batch::{Batch, BatchLimits, Outlook, Sent};
 use super::sink::{Placement, TargetShard};
 use super::slab::{Key, Slab};
 use super::targets::{HeldBack, NoMap, Targets, Turn};
-use super::watermark::Ticket;
 use crate::machine::MonoTime;
 use crate::retry::Retry;
 
@@ -33,13 +33,9 @@ pub type ShardSlot = u64;
 /// A lane's name; a lane that is gone is never found under it again.
 pub type LaneId = Key;
 
-/// An acknowledged change.
-#[derive(Debug)]
+/// An acknowledged record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledged {
-    pub shard: ShardSlot,
-    pub ticket: Ticket,
-    pub created_at_ms: u64,
-    pub memory: Reservation,
     /// Kinesis put it before the lane's previous record, in the same Kinesis shard (P2's assumption broken).
     pub inverted: bool,
     /// Kinesis put it into another shard than the map says, or there is no map.
@@ -47,7 +43,7 @@ pub struct Acknowledged {
 }
 
 /// All lanes of one pipeline. `push` feeds changes in stream order, `take_batch` gives orders to send, and
-/// `acknowledged`, `failed`, `throttled` and `replace_head` feed back what became of each record sent.
+/// `acknowledged`, `failed`, `throttled`, `taken_apart` and `replace_head` feed back what became of each record sent.
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Slab<Lane>,
@@ -55,9 +51,11 @@ pub struct Lanes {
     /// chance, since keys come from whoever writes items, who could else choose many of one hash.
     ids: HashTable<LaneId>,
     hasher: RandomState,
+    /// How much of a lane one record may carry.
+    packing: Packing,
     targets: Targets,
     arrivals: u64,
-    /// Lanes whose head may be sent, the one that arrived first on top.
+    /// Lanes whose next record may be sent, the one whose head arrived first on top.
     ready: BinaryHeap<Reverse<Turn>>,
     ready_bytes: usize,
     /// How many of them are deep.
@@ -75,11 +73,12 @@ pub struct Lanes {
 const EMPTY_LANES_KEPT: usize = 16_384;
 
 impl Lanes {
-    pub fn new() -> Self {
+    pub fn new(packing: Packing) -> Self {
         Lanes {
             lanes: Slab::new(),
             ids: HashTable::new(),
             hasher: RandomState::new(),
+            packing,
             targets: Targets::default(),
             arrivals: 0,
             ready: BinaryHeap::new(),
@@ -105,12 +104,16 @@ impl Lanes {
                 self.empty.left();
                 self.make_ready(id, now);
             }
-            State::Ready { deep: false } if lane.is_deep() => {
-                lane.state = State::Ready { deep: true };
-                self.ready_deep += 1;
+            State::Ready { deep } => {
+                self.ready_bytes += lane.join_parcel(self.packing);
+                lane.state = State::Ready { deep: lane.is_deep() };
+                self.ready_deep += usize::from(lane.is_deep()) - usize::from(deep);
             }
-            State::Held(target) => self.targets.joined(target, bytes),
-            State::Ready { .. } | State::InFlight | State::Delayed { .. } => {}
+            State::Held(target) => {
+                lane.join_parcel(self.packing);
+                self.targets.joined(target, bytes);
+            }
+            State::InFlight | State::Delayed { .. } => {}
         }
     }
 
@@ -147,14 +150,15 @@ impl Lanes {
         while batch.sent.len() < limits.max_records {
             let Some(Reverse(turn)) = self.ready.peek().copied() else { break };
             let Some(lane) = self.lanes.get_mut(turn.lane) else { break };
-            let Some(head) = &lane.head else { break };
-            let size = head.change.entry.size_bytes();
+            let size = lane.record_bytes();
             if !batch.sent.is_empty() && batch.bytes + size > limits.max_bytes {
                 break;
             }
+            let Some(entry) = lane.record() else { break };
             batch.bytes += size;
-            batch.sent.push(Sent { lane: turn.lane, shard: lane.shard });
-            batch.entries.push(head.change.entry.clone());
+            let (shard, changes) = (lane.shard, lane.parcel.changes());
+            batch.sent.push(Sent { lane: turn.lane, shard, changes });
+            batch.entries.push(entry);
             debug_assert!(
                 matches!(lane.state, State::Ready { .. }),
                 "P2: a lane is sent only when nothing of it is in flight"
@@ -168,47 +172,29 @@ impl Lanes {
         Some(batch)
     }
 
-    /// When a batch of what is ready goes.
-    fn ready_due(&self, limits: &BatchLimits, outlook: Outlook) -> Option<MonoTime> {
-        let since = self.ready_since;
-        if self.ready.is_empty() {
-            return None;
-        }
-        if self.ready.len() >= limits.max_records || self.ready_bytes >= limits.max_bytes {
-            return Some(since);
-        }
-        let lingered = if outlook.calls_under_way { since + limits.linger } else { since };
-        let more = outlook.more_until.filter(|_| self.ready_deep == 0);
-        Some(more.map_or(lingered, |until| lingered.max(until.min(since + MORE_WITHIN))))
-    }
-
-    /// When `take_batch` has something to say next; `None` when nothing waits for time to pass.
-    pub fn next_due(&self, limits: &BatchLimits, outlook: Outlook) -> Option<MonoTime> {
-        let ready = self.ready_due(limits, outlook);
-        let delayed = self.delayed.first().map(|(until, _)| *until);
-        [ready, delayed, self.targets.opens_at()].into_iter().flatten().min()
-    }
-
-    /// Kinesis has the lane's head. `None` when the lane's shard is gone meanwhile.
-    pub fn acknowledged(&mut self, id: LaneId, placement: Placement, now: MonoTime) -> Option<Acknowledged> {
+    /// Kinesis has the lane's record; `done` gets each change of it, in order. `None` when the lane's shard is gone meanwhile.
+    pub fn acknowledged(
+        &mut self,
+        id: LaneId,
+        placement: Placement,
+        now: MonoTime,
+        mut done: impl FnMut(Change),
+    ) -> Option<Acknowledged> {
         let lane = self.lanes.get_mut(id)?;
-        let Queued { change, .. } = lane.pop()?;
-        self.queued -= 1;
+        let bytes = lane.record_bytes();
+        for _ in 0..lane.parcel.changes() {
+            let Queued { change, .. } = lane.pop()?;
+            self.queued -= 1;
+            lane.singly = lane.singly.saturating_sub(1);
+            done(change);
+        }
         lane.retry = None;
-        let bytes = change.entry.size_bytes();
         let strayed = !self.targets.accepted(lane.hash, &placement.shard_id, now, bytes);
         let inverted = lane.last.as_ref().is_some_and(|last| {
             last.shard_id == placement.shard_id && last.sequence_number >= placement.sequence_number
         });
         lane.last = Some(placement);
-        let acknowledged = Acknowledged {
-            shard: lane.shard,
-            ticket: change.ticket,
-            created_at_ms: change.created_at_ms,
-            memory: change.memory,
-            inverted,
-            strayed,
-        };
+        let acknowledged = Acknowledged { inverted, strayed };
         if lane.head.is_none() {
             lane.state = State::Empty { since: self.empty.add(id) };
             self.forget_one_empty();
@@ -218,7 +204,12 @@ impl Lanes {
         Some(acknowledged)
     }
 
-    /// The lane's head was not accepted: it is sent again after a delay, and nothing of the lane overtakes it.
+    /// Where the lane's last acknowledged record stands.
+    pub fn last(&self, id: LaneId) -> Option<&Placement> {
+        self.lanes.get(id)?.last.as_ref()
+    }
+
+    /// The lane's record was not accepted: its changes are sent again after a delay, and nothing of the lane overtakes them.
     pub fn failed(&mut self, id: LaneId, now: MonoTime, random: u64) {
         let Some(lane) = self.lanes.get_mut(id) else { return };
         let retry = lane
@@ -229,7 +220,7 @@ impl Lanes {
         self.delayed.insert((until, id));
     }
 
-    /// The lane's head found its target shard at its limit: it waits for that shard's turn, which the shard's pace gives.
+    /// The lane's record found its target shard at its limit: it waits for that shard's turn, which the shard's pace gives.
     /// Where it is not known which shard that is, it waits as after any failure.
     pub fn throttled(&mut self, id: LaneId, now: MonoTime, random: u64) {
         let Some(lane) = self.lanes.get(id) else { return };
@@ -240,12 +231,25 @@ impl Lanes {
         }
     }
 
-    /// The lane's head was never sent (its call was not begun): it may go at once.
+    /// The lane's record was never sent (its call was not begun): it may go at once.
     pub fn unsent(&mut self, id: LaneId, now: MonoTime) {
         self.make_ready(id, now);
     }
 
-    /// The lane's head goes again, with other data.
+    /// The lane's record is refused. False where that is a change alone; an aggregate's changes go again one by one, so that
+    /// what is wrong with one of them is no other's.
+    pub fn taken_apart(&mut self, id: LaneId, now: MonoTime) -> bool {
+        let Some(lane) = self.lanes.get_mut(id) else { return true };
+        let changes = lane.parcel.changes();
+        if changes < 2 {
+            return false;
+        }
+        lane.singly = u32::try_from(changes).unwrap_or(u32::MAX);
+        self.make_ready(id, now);
+        true
+    }
+
+    /// The lane's head, refused alone, goes again with other data.
     pub fn replace_head(&mut self, id: LaneId, data: bytes::Bytes, now: MonoTime) {
         let Some(lane) = self.lanes.get_mut(id) else { return };
         let Some(head) = &mut lane.head else { return };
@@ -285,7 +289,7 @@ impl Lanes {
     pub fn halt_shard(&mut self, shard: ShardSlot) {
         for id in self.of_shard(shard) {
             match self.lanes.get_mut(id) {
-                Some(lane) if lane.state == State::InFlight => self.queued -= lane.keep_head(),
+                Some(lane) if lane.state == State::InFlight => self.queued -= lane.keep_parcel(),
                 _ => self.remove(id),
             }
         }
@@ -304,51 +308,6 @@ impl Lanes {
     /// How many records may be sent at once, and their bytes.
     pub fn ready(&self) -> (usize, usize) {
         (self.ready.len(), self.ready_bytes)
-    }
-
-    /// The lane's head is to be sent: now, or when its target shard has room.
-    fn make_ready(&mut self, id: LaneId, now: MonoTime) {
-        let Some(lane) = self.lanes.get_mut(id) else { return };
-        let Some(head) = &lane.head else { return };
-        let turn = Turn { arrival: head.arrival, lane: id };
-        match self.targets.paced(lane.hash, now) {
-            Some(target) => {
-                lane.state = State::Held(target);
-                self.targets.hold(target, turn, lane.len(), lane.bytes, now);
-            }
-            None => self.join_ready(turn, now),
-        }
-    }
-
-    fn join_ready(&mut self, turn: Turn, now: MonoTime) {
-        let Some(lane) = self.lanes.get_mut(turn.lane) else { return };
-        let deep = lane.is_deep();
-        lane.state = State::Ready { deep };
-        self.ready_deep += usize::from(deep);
-        self.ready_bytes += lane.head_bytes();
-        if self.ready.is_empty() {
-            self.ready_since = now;
-        }
-        self.ready.push(Reverse(turn));
-    }
-
-    /// Heads whose target shards have room for them now.
-    fn release(&mut self, now: MonoTime) {
-        let lanes = &self.lanes;
-        let size = |id| lanes.get(id).map_or((0, 0, 0), |lane| (lane.head_bytes(), lane.len(), lane.bytes));
-        for turn in self.targets.release(now, size) {
-            self.join_ready(turn, now);
-        }
-    }
-
-    fn wake_delayed(&mut self, now: MonoTime) {
-        while let Some(&(until, id)) = self.delayed.first() {
-            if until > now {
-                break;
-            }
-            self.delayed.pop_first();
-            self.make_ready(id, now);
-        }
     }
 
     /// One more lane is empty: if that is one too many, the longest empty goes.
@@ -371,7 +330,7 @@ impl Lanes {
             }
             State::Ready { deep } => {
                 self.ready_deep -= usize::from(deep);
-                self.ready_bytes -= lane.head_bytes();
+                self.ready_bytes -= lane.record_bytes();
             }
             State::Held(target) => self.targets.left(target, lane.len(), lane.bytes),
             State::InFlight => {}
@@ -391,7 +350,7 @@ impl Lanes {
 
 impl Default for Lanes {
     fn default() -> Self {
-        Self::new()
+        Self::new(Packing::NONE)
     }
 }
 

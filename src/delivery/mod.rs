@@ -1,5 +1,6 @@
 //! From changes to acknowledgements: lanes, batches, PutRecords, watermark.
 
+pub mod aggregate;
 mod appetite;
 pub mod batch;
 pub mod inlet;

@@ -1,4 +1,4 @@
-//! One PutRecords call and what became of each of its records. A call that no retry can mend is halved until the record
+//! One PutRecords call, or one PutRecord, and what became of each of its records. A PutRecords call that no retry can mend is halved until the record
 //! that spoils it stands alone, so that one record never holds up the others (DESIGN, "unmendable whole call").
 
 use std::sync::Arc;
@@ -9,13 +9,15 @@ use tokio::sync::watch;
 use super::sink::{EntryError, KinesisSink, Placement, PutEntry};
 use crate::error::{ApiError, ErrorKind};
 use crate::machine::{Machine, MonoTime, timeout};
+use crate::stream::SequenceNumber;
 
-/// The longest a PutRecords call may take.
+/// The longest a call may take.
 const PUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// With less time than this before the session's deadline no call is begun: one that is cut off is sent twice.
 const LEAST_TIME: Duration = Duration::from_millis(200);
 
-/// The code of an entry whose shard had taken its limit. A whole call may fail with it too: that tells of no shard.
+/// The code of a record whose shard had taken its limit. A whole PutRecords call may fail with it too: that tells of no
+/// shard.
 const SHARD_IS_FULL: &str = "ProvisionedThroughputExceededException";
 
 /// What became of one record.
@@ -31,6 +33,14 @@ pub enum Outcome {
     Refused(ApiError),
     /// The session's deadline came first; it was not sent.
     NotSent,
+}
+
+/// What became of a PutRecord.
+#[derive(Debug)]
+pub struct Ordered {
+    pub outcome: Outcome,
+    /// Why the record went without a SequenceNumberForOrdering: with it, Kinesis had refused it.
+    pub number_refused: Option<ApiError>,
 }
 
 /// What a call needs.
@@ -75,6 +85,31 @@ impl Putter {
             }
         }
         outcomes
+    }
+
+    /// Sends one record by PutRecord, behind the one that stands at `after`. One that is refused is sent once more, without
+    /// that number: Kinesis may not know it any more after a reshard.
+    pub async fn put_after(&self, entry: &PutEntry, after: Option<&SequenceNumber>) -> Ordered {
+        const API: &str = "PutRecord";
+        let (mut after, mut was_refused, mut number_refused) = (after, false, None);
+        let outcome = loop {
+            let Some(limit) = self.time_left() else { break Outcome::NotSent };
+            let call = self.sink.put_record(entry, after, limit);
+            let result = timeout(&*self.machine, limit, call).await;
+            match result.unwrap_or_else(|| Err(ApiError::timeout(API, limit))) {
+                Ok(placement) => break Outcome::Placed(placement),
+                Err(error) if error.kind == ErrorKind::Invalid && was_refused => break Outcome::Refused(error),
+                Err(error) if error.kind == ErrorKind::Invalid => {
+                    was_refused = true;
+                    number_refused = after.take().map(|_| error);
+                }
+                Err(error) if error.code == SHARD_IS_FULL => break Outcome::Throttled(error),
+                Err(error) => break Outcome::Failed(error),
+            }
+        };
+        // Refused without it as well: it was not the number.
+        let number_refused = number_refused.filter(|_| matches!(outcome, Outcome::Placed(_)));
+        Ordered { outcome, number_refused }
     }
 
     async fn call(&self, part: &[PutEntry], limit: Duration) -> Result<Vec<Outcome>, ApiError> {

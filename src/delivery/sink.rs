@@ -1,6 +1,7 @@
 //! The sink port: the calls that a pipeline makes to its Kinesis data stream, one request each.
 //!
-//! Source: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>
+//! Sources: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>,
+//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html>
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,15 @@ pub trait KinesisSink: Send + Sync + 'static {
         entries: &[PutEntry],
         limit: Duration,
     ) -> Result<Vec<Result<Placement, EntryError>>, ApiError>;
+
+    /// Writes one record. With `after`, the SequenceNumberForOrdering, Kinesis gives it a higher number than that one. The
+    /// call must end within `limit`.
+    async fn put_record(
+        &self,
+        entry: &PutEntry,
+        after: Option<&SequenceNumber>,
+        limit: Duration,
+    ) -> Result<Placement, ApiError>;
 
     /// All open shards of the stream. It must end within `limit`, however many requests it takes.
     async fn list_shards(&self, limit: Duration) -> Result<Vec<TargetShard>, ApiError>;

@@ -1,6 +1,8 @@
 //! The writer: one task a pipeline that carries the changes of all its shards to Kinesis. It owns the lanes and each
-//! shard's watermark, keeps up to `max_in_flight` PutRecords calls going, and tells each shard how far it is. It never
-//! sends past the session's deadline (P4) and never gives a change up by itself (P1).
+//! shard's watermark, keeps up to `max_in_flight` calls going, and tells each shard how far it is. It never sends past the
+//! session's deadline (P4) and never gives a change up by itself (P1).
+
+mod settling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,15 +13,17 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
+use self::settling::Refusals;
+use super::aggregate::Packing;
 use super::appetite::Appetite;
 use super::batch::{Batch, BatchLimits, MORE_WITHIN, Outlook, Sent};
 use super::inlet::{Command, More, Progress, Submission, WriterHandle};
 use super::lanes::{Change, LaneId, Lanes, ShardSlot};
-use super::memory::Reservation;
-use super::put::{Outcome, Putter};
-use super::sink::{Placement, PutEntry, TargetShard};
+use super::put::{Ordered, Outcome, Putter};
+use super::sink::TargetShard;
 use super::survey::Survey;
 use super::watermark::{PLACE_BYTES, Watermark};
+use crate::config::Ordering;
 use crate::error::ApiError;
 use crate::machine::{BoxFuture, MonoTime, sleep_until};
 use crate::ops::metrics::PipelineMetrics;
@@ -32,7 +36,7 @@ pub const MAX_RECORDS: usize = 500;
 pub const MAX_BYTES: usize = 4 << 20;
 
 /// All calls under way hold no more, save a single larger record: their bodies come on top of `memory_limit`, a third
-/// larger for base64.
+/// larger for base64, and so do the aggregates in them, copies of changes that are counted there.
 const MAX_BYTES_IN_FLIGHT: usize = 2 * MAX_BYTES;
 
 /// So much ready to be sent is enough for a while: reading waits. Two rounds of calls, so that a page that is asked for when
@@ -53,7 +57,27 @@ struct Shard {
     halted: Option<Arc<str>>,
 }
 
-type Call = BoxFuture<(Batch, Vec<Outcome>, f64)>;
+type Call = BoxFuture<Answered>;
+
+/// A call that has ended.
+struct Answered {
+    batch: Batch,
+    outcomes: Vec<Outcome>,
+    /// PutRecord's number for ordering was refused, its record taken without.
+    number_refused: Option<ApiError>,
+    seconds: f64,
+}
+
+/// How a pipeline's records go.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    pub linger: Duration,
+    /// Calls at a time.
+    pub max_in_flight: usize,
+    /// With [`Ordering::Strict`] each record is a PutRecord of its own.
+    pub ordering: Ordering,
+    pub packing: Packing,
+}
 
 /// The writer's state; [`Writer::run`] is its task.
 pub struct Writer {
@@ -66,10 +90,13 @@ pub struct Writer {
     appetite: Arc<Appetite>,
     limits: BatchLimits,
     max_in_flight: usize,
+    ordering: Ordering,
     shrink: Shrink,
     metrics: PipelineMetrics,
     pipeline: Arc<str>,
     failures: Repeats,
+    /// Aggregates that Kinesis refused, and numbers for ordering.
+    refusals: Refusals,
     /// Of all calls under way.
     bytes_in_flight: usize,
     commands: mpsc::Receiver<Command>,
@@ -79,26 +106,29 @@ impl Writer {
     pub fn new(
         pipeline: Arc<str>,
         putter: Putter,
-        limits: BatchLimits,
-        max_in_flight: usize,
+        manner: Manner,
         shrink: Shrink,
         metrics: PipelineMetrics,
     ) -> (Self, WriterHandle) {
         let appetite = Arc::<Appetite>::default();
         let (handle, commands) = WriterHandle::channel(Arc::clone(&appetite));
+        let Manner { linger, max_in_flight, ordering, packing } = manner;
+        let max_records = if ordering == Ordering::Strict { 1 } else { MAX_RECORDS };
         let writer = Writer {
             putter,
-            lanes: Lanes::new(),
+            lanes: Lanes::new(packing),
             shards: BTreeMap::new(),
             expected: BTreeMap::new(),
             survey: Survey::new(Arc::clone(&pipeline)),
             appetite,
-            limits,
+            limits: BatchLimits { max_records, max_bytes: MAX_BYTES, linger },
             max_in_flight,
+            ordering,
             shrink,
             metrics,
             pipeline,
             failures: Repeats::default(),
+            refusals: Refusals::default(),
             bytes_in_flight: 0,
             commands,
         };
@@ -116,10 +146,10 @@ impl Writer {
             let wake = [due, self.survey.begin(&self.putter)].into_iter().flatten().min();
             tokio::select! {
                 biased;
-                Some((batch, outcomes, seconds)) = calls.next(), if !calls.is_empty() => {
-                    self.metrics.put_duration.observe(seconds);
-                    self.bytes_in_flight -= batch.bytes;
-                    self.settle(batch, outcomes);
+                Some(answered) = calls.next(), if !calls.is_empty() => {
+                    self.metrics.put_duration.observe(answered.seconds);
+                    self.bytes_in_flight -= answered.batch.bytes;
+                    self.settle(answered);
                 }
                 answer = self.survey.answer() => self.know_targets(answer),
                 command = self.commands.recv() => match command {
@@ -146,15 +176,30 @@ impl Writer {
             };
             debug_assert!(is_one_a_lane(&batch.sent), "P2: no PutRecords call holds a lane twice");
             self.bytes_in_flight += batch.bytes;
-            let putter = self.putter.clone();
-            calls.push(Box::pin(async move {
-                let outcomes = putter.put(&batch.entries).await;
-                let seconds = putter.machine.now().since(now).as_secs_f64();
-                (batch, outcomes, seconds)
-            }));
+            calls.push(self.call(batch, now));
         }
         // With enough under way only an answer can make room: no need to wake for time.
         None
+    }
+
+    /// The batch's call, begun at that moment.
+    fn call(&self, batch: Batch, began: MonoTime) -> Call {
+        let putter = self.putter.clone();
+        let of_lane = |sent: &Sent| self.lanes.last(sent.lane);
+        let after = batch.sent.first().filter(|_| self.ordering == Ordering::Strict).and_then(of_lane);
+        let after = after.map(|last| last.sequence_number.clone());
+        let ordering = self.ordering;
+        Box::pin(async move {
+            let (outcomes, number_refused) = match (ordering, batch.entries.as_slice()) {
+                (Ordering::Strict, [entry]) => {
+                    let Ordered { outcome, number_refused } = putter.put_after(entry, after.as_ref()).await;
+                    (vec![outcome], number_refused)
+                }
+                (_, entries) => (putter.put(entries).await, None),
+            };
+            let seconds = putter.machine.now().since(began).as_secs_f64();
+            Answered { batch, outcomes, number_refused, seconds }
+        })
     }
 
     /// Whether one more call may begin, however large.
@@ -271,121 +316,6 @@ impl Writer {
         self.shards.remove(&slot);
         self.expected.remove(&slot);
         self.lanes.drop_shard(slot);
-    }
-
-    /// Feeds a call's outcomes back into lanes and watermarks.
-    fn settle(&mut self, batch: Batch, outcomes: Vec<Outcome>) {
-        let machine = Arc::clone(&self.putter.machine);
-        let (now, wall_ms) = (machine.now(), machine.wall_ms());
-        // The shards that moved, and the memory of what is done of each.
-        let mut moved: BTreeMap<ShardSlot, Option<Reservation>> = BTreeMap::new();
-        let mut failed: BTreeMap<String, (u64, ApiError)> = BTreeMap::new();
-        let mut placed = 0;
-        for ((sent, entry), outcome) in batch.sent.into_iter().zip(&batch.entries).zip(outcomes) {
-            match outcome {
-                Outcome::Placed(placement) => {
-                    placed += 1;
-                    let memory = self.placed(sent.lane, placement, now, wall_ms);
-                    let freed = moved.entry(sent.shard).or_default();
-                    match (freed.as_mut(), memory) {
-                        (Some(freed), Some(memory)) => freed.absorb(memory),
-                        (None, Some(memory)) => *freed = Some(memory),
-                        (_, None) => {}
-                    }
-                }
-                Outcome::Failed(error) => {
-                    self.lanes.failed(sent.lane, now, machine.random());
-                    failed.entry(error.code.clone()).or_insert((0, error)).0 += 1;
-                }
-                Outcome::Throttled(error) => {
-                    self.lanes.throttled(sent.lane, now, machine.random());
-                    failed.entry(error.code.clone()).or_insert((0, error)).0 += 1;
-                }
-                Outcome::NotSent => self.lanes.unsent(sent.lane, now),
-                Outcome::Refused(error) => {
-                    self.refused(sent, entry, &error);
-                    moved.entry(sent.shard).or_default();
-                }
-            }
-        }
-        self.metrics.records_put.inc_by(placed);
-        self.metrics.changes_delivered.inc_by(placed);
-        self.say_failures(failed, placed);
-        for slot in moved.into_keys() {
-            if let Some(shard) = self.shards.get_mut(&slot) {
-                shard.tell();
-                if shard.progress.is_closed() {
-                    self.forget(slot);
-                }
-            }
-        }
-    }
-
-    /// Gives the memory that the change held.
-    fn placed(
-        &mut self,
-        lane: LaneId,
-        placement: Placement,
-        now: MonoTime,
-        wall_ms: u64,
-    ) -> Option<Reservation> {
-        let done = self.lanes.acknowledged(lane, placement, now)?;
-        let lag_ms = wall_ms.saturating_sub(done.created_at_ms);
-        self.metrics.delivery_lag.observe(lag_ms as f64 / 1_000.0);
-        if done.strayed {
-            self.survey.wanted();
-        }
-        if done.inverted {
-            self.metrics.order_inversions.inc();
-            tracing::error!(
-                pipeline = &*self.pipeline,
-                "Kinesis stored a record before an earlier one of the same partition key although that had been acknowledged (P2)"
-            );
-        }
-        if let Some(shard) = self.shards.get_mut(&done.shard) {
-            shard.watermark.done(done.ticket);
-        }
-        Some(done.memory)
-    }
-
-    /// A record that Kinesis will never take as it is: smaller, or its shard stops here (never the others).
-    fn refused(&mut self, sent: Sent, entry: &PutEntry, error: &ApiError) {
-        if let Some(data) = (self.shrink)(&entry.data) {
-            self.metrics.truncated.inc();
-            tracing::warn!(
-                pipeline = &*self.pipeline,
-                record = entry.described(),
-                "Kinesis refused a record, sending it with an image less; raise the stream's MaxRecordSizeInKiB to keep it: {error}"
-            );
-            self.lanes.replace_head(sent.lane, data, self.putter.machine.now());
-            return;
-        }
-        let Some(shard) = self.shards.get_mut(&sent.shard) else { return };
-        let reason = format!("Kinesis refuses a record ({}): {error}", entry.described());
-        shard.halted = Some(reason.into());
-        self.expected.remove(&sent.shard);
-        // Its lanes go, but what is in flight may still move the checkpoint.
-        self.lanes.unsent(sent.lane, self.putter.machine.now());
-        self.lanes.halt_shard(sent.shard);
-    }
-
-    fn say_failures(&mut self, failed: BTreeMap<String, (u64, ApiError)>, placed: u64) {
-        let now = self.putter.machine.now();
-        if failed.is_empty() {
-            if placed > 0
-                && let Some(times) = self.failures.went_well(now)
-            {
-                tracing::info!(pipeline = &*self.pipeline, times, "PutRecords succeeds again");
-            }
-            return;
-        }
-        for (code, (records, error)) in failed {
-            self.metrics.api_error(&error);
-            self.metrics.put_retry(&code, records);
-            if let Some(times) = self.failures.happened(now) {
-                tracing::warn!(pipeline = &*self.pipeline, times, records, "records are sent again: {error}");
-            }
-        }
     }
 }
 

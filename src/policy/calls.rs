@@ -14,6 +14,8 @@ pub(super) enum Part {
     /// Reading a stream.
     Stream,
     Sink,
+    /// A sink whose order is strict.
+    StrictSink,
 }
 
 /// One API operation.
@@ -50,6 +52,9 @@ pub(super) const CALLS: &[Call] = &[
     call(Part::Sink, "DescribeStreamSummary", &["kinesis:DescribeStreamSummary"]),
     call(Part::Sink, "ListShards", &["kinesis:ListShards"]),
     call(Part::Sink, "PutRecords", &["kinesis:PutRecords"]),
+    call(Part::StrictSink, "DescribeStreamSummary", &["kinesis:DescribeStreamSummary"]),
+    call(Part::StrictSink, "ListShards", &["kinesis:ListShards"]),
+    call(Part::StrictSink, "PutRecord", &["kinesis:PutRecord"]),
 ];
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::config::{Config, Connection, SourceOf};
+use crate::config::{Config, Connection, Ordering, SourceOf};
 use arns::Owner;
 use calls::{CALLS, Part};
 
@@ -94,7 +94,11 @@ pub fn policies(config: &Config, known: &Known) -> Policies {
         let sink = &pipeline.sink;
         let stream = sink.stream.arn().map(str::to_owned);
         let stream = stream.unwrap_or_else(|| Owner::of(&sink.connection, known).stream(sink.stream.name()));
-        grant(&sink.connection, Part::Sink, stream);
+        let part = match sink.ordering {
+            Ordering::Acknowledged => Part::Sink,
+            Ordering::Strict => Part::StrictSink,
+        };
+        grant(&sink.connection, part, stream);
     }
     let notes = notes(&grants);
     let roles: BTreeSet<String> = grants.keys().flatten().cloned().collect();
@@ -129,6 +133,7 @@ fn sid(part: Part) -> &'static str {
         Part::Table => "SourceTables",
         Part::Stream => "SourceStreams",
         Part::Sink => "KinesisStreams",
+        Part::StrictSink => "StrictKinesisStreams",
     }
 }
 

@@ -54,6 +54,23 @@ fn one_identity_has_a_plain_document() {
 }
 
 #[test]
+fn strict_order_takes_put_record_in_the_place_of_put_records() {
+    let strict = PLAIN[PLAIN.find("[[pipeline]]").expect("a pipeline")..].replace("orders", "users");
+    let (policy, _) = of(&format!("{PLAIN}{strict}ordering = \"strict\"\n"), &Known::default());
+    let of_sinks = policy["Statement"].as_array().into_iter().flatten().skip(4);
+    let found: Vec<Value> = of_sinks.map(|one| json!([one["Sid"], one["Action"], one["Resource"]])).collect();
+    let (describe, list) = ("kinesis:DescribeStreamSummary", "kinesis:ListShards");
+    let stream = |name: &str| json!([format!("arn:aws:kinesis:eu-west-1:*:stream/{name}")]);
+    assert_eq!(
+        found,
+        [
+            json!(["KinesisStreams", [describe, list, "kinesis:PutRecords"], stream("orders-cdc")]),
+            json!(["StrictKinesisStreams", [describe, list, "kinesis:PutRecord"], stream("users-cdc")]),
+        ]
+    );
+}
+
+#[test]
 fn what_is_not_known_stays_open_and_is_said() {
     let (policy, notes) = of(&PLAIN.replace("region = \"eu-west-1\"", ""), &Known::default());
     assert_eq!(policy["Statement"][0]["Resource"][0], "arn:aws:dynamodb:*:*:table/ddb-kinesis-bridge");

@@ -1,7 +1,7 @@
 //! The sink's probe: the Kinesis stream's state and limits.
 
 use super::{Patience, Problem, Subject};
-use crate::config::StreamName;
+use crate::config::{Aggregation, Sink, StreamName};
 use crate::delivery::sink::{KinesisSink, SinkDescription};
 use crate::error::ErrorKind;
 
@@ -24,6 +24,22 @@ pub async fn probe(
             "create it (aws kinesis create-stream), or check `stream`, `region` and the account of the credentials",
         )),
         Err(error) => Err(subject.failed(&error)),
+    }
+}
+
+/// Whether the stream takes what the configuration makes.
+pub fn fits(sink: &Sink, section: &str, target: &SinkDescription) -> Result<(), Problem> {
+    match sink.aggregation {
+        Aggregation::Kpl { limit_bytes } if limit_bytes > target.max_record_bytes => Err(Problem {
+            section: section.to_owned(),
+            what: format!(
+                "aggregate_limit is {limit_bytes} bytes, but {} takes records of {} KiB at the most",
+                subject(section, &sink.stream).resource,
+                target.max_record_bytes / 1024
+            ),
+            remedy: "lower `aggregate_limit`, or raise the stream's MaxRecordSizeInKiB".to_owned(),
+        }),
+        _ => Ok(()),
     }
 }
 

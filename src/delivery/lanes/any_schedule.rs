@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
-use super::tests::{IDLE, LIMITS, at, change, map, placed};
+use super::tests::{IDLE, LIMITS, acknowledge, at, change, map, placed};
 use super::*;
+use crate::delivery::aggregate::apart::unpacked;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -14,6 +15,7 @@ enum Step {
     Acknowledge { which: usize },
     Fail { which: usize, random: u64 },
     Throttle { which: usize, random: u64 },
+    Refuse { which: usize },
     Drop { shard: u64 },
     Map { shards: u128 },
     Pass { ms: u64 },
@@ -26,6 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => any::<usize>().prop_map(|which| Step::Acknowledge { which }),
         2 => (any::<usize>(), any::<u64>()).prop_map(|(which, random)| Step::Fail { which, random }),
         2 => (any::<usize>(), any::<u64>()).prop_map(|(which, random)| Step::Throttle { which, random }),
+        1 => any::<usize>().prop_map(|which| Step::Refuse { which }),
         1 => (1..3u64).prop_map(|shard| Step::Drop { shard }),
         1 => (1..4u128).prop_map(|shards| Step::Map { shards }),
         4 => (0..40u64).prop_map(|ms| Step::Pass { ms }),
@@ -39,6 +42,10 @@ struct Model {
     in_flight: Vec<(Sent, String)>,
     /// The tickets that each lane has still to acknowledge.
     expected: BTreeMap<(u64, String), VecDeque<u64>>,
+    /// How many of each lane's first changes go one by one.
+    singly: BTreeMap<(u64, String), usize>,
+    /// Of all records sent, the most changes that one carried.
+    most: usize,
     number: u64,
 }
 
@@ -47,6 +54,15 @@ impl Model {
         let batch = self.lanes.take_batch(self.now, &LIMITS, outlook).unwrap_or_default();
         for (sent, entry) in batch.sent.iter().zip(&batch.entries) {
             assert!(self.in_flight.iter().all(|(other, _)| other.lane != sent.lane), "P2: a lane twice");
+            let lane = (sent.shard, entry.partition_key.to_string());
+            let singly = self.singly.get(&lane).copied().unwrap_or(0);
+            assert!(singly == 0 || sent.changes == 1, "{singly} changes are to go one by one");
+            assert!(sent.changes == 1 || entry.size_bytes() <= AGGREGATE_BYTES);
+            self.most = self.most.max(sent.changes);
+            // Each change's data is its ticket: the lane's first ones, in their order.
+            let carried = unpacked(&entry.partition_key, &entry.data).expect("an aggregate");
+            let carried = carried.iter().map(|data| ticket_in(data));
+            assert!(carried.eq(self.expected[&lane].iter().copied().take(sent.changes)));
             self.in_flight.push((*sent, entry.partition_key.to_string()));
         }
         batch.sent.len()
@@ -58,17 +74,23 @@ impl Model {
 
     fn acknowledge(&mut self, (sent, key): &(Sent, String)) {
         self.number += 1;
-        let done = self.lanes.acknowledged(sent.lane, placed("s", self.number), self.now);
-        let tickets = self.expected.get_mut(&(sent.shard, key.clone()));
-        assert_eq!(done.as_ref().map(|done| done.ticket), tickets.and_then(VecDeque::pop_front));
-        assert!(done.is_none_or(|done| !done.inverted));
+        let lane = (sent.shard, key.clone());
+        let (done, tickets) =
+            acknowledge(&mut self.lanes, sent.lane, placed("s", self.number), self.now).expect("known");
+        let expected = self.expected.get_mut(&lane).expect("a lane");
+        assert!(tickets.iter().copied().eq(expected.drain(..sent.changes)));
+        assert!(!done.inverted);
+        let singly = self.singly.entry(lane).or_default();
+        *singly = singly.saturating_sub(sent.changes);
     }
 
     fn step(&mut self, ticket: u64, step: Step) {
         match step {
             Step::Push { shard, key } => {
                 let key = format!("k{key}");
-                self.lanes.push(shard, change(ticket, &key, 5), self.now);
+                let mut change = change(ticket, &key, 0);
+                change.entry.data = format!("{ticket:05}").into();
+                self.lanes.push(shard, change, self.now);
                 self.expected.entry((shard, key)).or_default().push_back(ticket);
             }
             Step::Send { idle, more } => {
@@ -90,15 +112,28 @@ impl Model {
                     self.lanes.throttled(sent.lane, self.now, random);
                 }
             }
+            Step::Refuse { which } => {
+                if let Some((sent, key)) = self.take(which) {
+                    let is_aggregate = self.lanes.taken_apart(sent.lane, self.now);
+                    assert_eq!(is_aggregate, sent.changes > 1);
+                    if is_aggregate {
+                        self.singly.insert((sent.shard, key), sent.changes);
+                    } else {
+                        self.lanes.unsent(sent.lane, self.now);
+                    }
+                }
+            }
             Step::Drop { shard } => {
                 self.lanes.drop_shard(shard);
                 self.expected.retain(|(of, _), _| *of != shard);
+                self.singly.retain(|(of, _), _| *of != shard);
                 // Answers that are still to come find no lane.
                 let (theirs, others): (Vec<_>, Vec<_>) =
                     self.in_flight.drain(..).partition(|(sent, _)| sent.shard == shard);
                 self.in_flight = others;
                 for (sent, _) in theirs {
-                    assert!(self.lanes.acknowledged(sent.lane, placed("s", 1), self.now).is_none());
+                    assert!(acknowledge(&mut self.lanes, sent.lane, placed("s", 1), self.now).is_none());
+                    assert!(self.lanes.taken_apart(sent.lane, self.now));
                     self.lanes.failed(sent.lane, self.now, 0);
                     self.lanes.throttled(sent.lane, self.now, 0);
                 }
@@ -109,32 +144,53 @@ impl Model {
     }
 }
 
-proptest! {
-    /// P2 under any schedule: one record of a lane in flight, acknowledged in the order pushed, none lost, whichever
-    /// target shards hold some back and whenever they change.
-    #[test]
-    fn lanes_keep_order_under_any_schedule(steps in prop::collection::vec(step(), 1..200)) {
-        let (now, in_flight, expected) = (at(0), vec![], BTreeMap::new());
-        let mut model = Model { lanes: Lanes::new(), now, in_flight, expected, number: 0 };
-        for (ticket, step) in (0..).zip(steps) {
-            model.step(ticket, step);
-            let queued: usize = model.expected.values().map(VecDeque::len).sum();
-            prop_assert_eq!(model.lanes.queued(), queued);
-        }
+/// Room for three of a lane's changes, of four; [`LIMITS`] has room for one such record in a call.
+const AGGREGATE_BYTES: usize = 4 + 16 + 4 + 3 * 11 + 2;
+
+fn ticket_in(data: &[u8]) -> u64 {
+    std::str::from_utf8(data).expect("text").parse().expect("a ticket")
+}
+
+/// Goes through the steps, and then on until nothing waits. Gives the most changes that one record carried.
+fn run(packing: Packing, steps: Vec<Step>) -> usize {
+    let mut model = Model {
+        lanes: Lanes::new(packing),
+        now: at(0),
+        in_flight: vec![],
+        expected: BTreeMap::new(),
+        singly: BTreeMap::new(),
+        most: 0,
+        number: 0,
+    };
+    for (ticket, step) in (0..).zip(steps) {
+        model.step(ticket, step);
+        let queued: usize = model.expected.values().map(VecDeque::len).sum();
+        assert_eq!(model.lanes.queued(), queued);
+    }
+    while let Some(one) = model.take(0) {
+        model.acknowledge(&one);
+    }
+    while let Some(due) = model.lanes.next_due(&LIMITS, IDLE) {
+        model.now = model.now.max(due);
+        // A delay that is over may end in the wait for a target shard.
+        let is_sent = model.send(IDLE) > 0;
+        assert!(is_sent || model.lanes.next_due(&LIMITS, IDLE) > Some(due), "nothing is sent when it is due");
         while let Some(one) = model.take(0) {
             model.acknowledge(&one);
         }
-        while let Some(due) = model.lanes.next_due(&LIMITS, IDLE) {
-            model.now = model.now.max(due);
-            // A delay that is over may end in the wait for a target shard.
-            let is_sent = model.send(IDLE) > 0;
-            prop_assert!(is_sent || model.lanes.next_due(&LIMITS, IDLE) > Some(due), "nothing is sent when it is due");
-            while let Some(one) = model.take(0) {
-                model.acknowledge(&one);
-            }
-        }
-        prop_assert_eq!((model.lanes.queued(), model.lanes.held()), (0, (0, 0)));
-        prop_assert!(model.expected.values().all(VecDeque::is_empty));
-        prop_assert_eq!((model.lanes.ready_bytes, model.lanes.ready_deep), (0, 0));
+    }
+    assert_eq!((model.lanes.queued(), model.lanes.held()), (0, (0, 0)));
+    assert!(model.expected.values().all(VecDeque::is_empty));
+    assert_eq!((model.lanes.ready_bytes, model.lanes.ready_deep), (0, 0));
+    model.most
+}
+
+proptest! {
+    /// P2 under any schedule: one record of a lane in flight, acknowledged in the order pushed, none lost, whichever
+    /// target shards hold some back and whenever they change; each change a record, or as many as fit.
+    #[test]
+    fn lanes_keep_order_under_any_schedule(steps in prop::collection::vec(step(), 1..200)) {
+        prop_assert!(run(Packing::NONE, steps.clone()) <= 1);
+        prop_assert!(run(Packing::up_to(AGGREGATE_BYTES), steps) <= 3);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::ShardSlot;
+use crate::delivery::aggregate::{Packing, Parcel, encode};
 use crate::delivery::memory::Reservation;
 use crate::delivery::sink::{Placement, PutEntry};
 use crate::delivery::targets::Target;
@@ -38,6 +39,10 @@ pub(super) struct Lane {
     /// Of all its changes.
     pub(super) bytes: usize,
     pub(super) state: State,
+    /// The changes that its next record carries, or the one in flight.
+    pub(super) parcel: Parcel,
+    /// So many of its first changes go one by one: their aggregate was refused.
+    pub(super) singly: u32,
     pub(super) retry: Option<Box<Retry>>,
     pub(super) last: Option<Placement>,
 }
@@ -68,8 +73,19 @@ pub(super) enum State {
 
 impl Lane {
     pub(super) fn new(shard: ShardSlot, key: Arc<str>, hash: u128) -> Self {
-        let state = State::Empty { since: u64::MAX };
-        Lane { shard, key, hash, head: None, rest: VecDeque::new(), bytes: 0, state, retry: None, last: None }
+        Lane {
+            shard,
+            key,
+            hash,
+            head: None,
+            rest: VecDeque::new(),
+            bytes: 0,
+            state: State::Empty { since: u64::MAX },
+            parcel: Parcel::default(),
+            singly: 0,
+            retry: None,
+            last: None,
+        }
     }
 
     /// How many changes it holds.
@@ -81,8 +97,54 @@ impl Lane {
         self.len() >= DEEP
     }
 
-    pub(super) fn head_bytes(&self) -> usize {
-        self.head.as_ref().map_or(0, |head| head.change.entry.size_bytes())
+    /// The bytes of its next record, or of the one in flight, as Kinesis counts them.
+    pub(super) fn record_bytes(&self) -> usize {
+        match &self.head {
+            Some(head) if self.parcel.changes() < 2 => head.change.entry.size_bytes(),
+            Some(_) => self.parcel.aggregate_bytes(self.key.len()) + self.key.len(),
+            None => 0,
+        }
+    }
+
+    /// Its next record: the head as it is, or an aggregate of the head and those behind it.
+    pub(super) fn record(&self) -> Option<PutEntry> {
+        let head = &self.head.as_ref()?.change.entry;
+        let changes = self.parcel.changes();
+        if changes < 2 {
+            return Some(head.clone());
+        }
+        let behind = self.rest.iter().take(changes - 1).map(|queued| &queued.change.entry);
+        let all = std::iter::once(head).chain(behind).map(|entry| &*entry.data);
+        let data = encode(&self.key, all, self.parcel.aggregate_bytes(self.key.len()));
+        Some(PutEntry { partition_key: Arc::clone(&head.partition_key), data })
+    }
+
+    /// Chooses what its next record carries: as many of the first changes as fit.
+    pub(super) fn pack(&mut self, packing: Packing) {
+        let Some(head) = &self.head else { return };
+        self.parcel = Parcel::of(head.change.entry.data.len());
+        if self.singly > 0 {
+            return;
+        }
+        for queued in &self.rest {
+            match self.parcel.and(queued.change.entry.data.len(), self.key.len(), packing) {
+                Some(parcel) => self.parcel = parcel,
+                None => return,
+            }
+        }
+    }
+
+    /// The last change joins the next record, where it fits and all before it have. Gives by how much that grows.
+    pub(super) fn join_parcel(&mut self, packing: Packing) -> usize {
+        let before = self.record_bytes();
+        if self.singly == 0
+            && self.parcel.changes() + 1 == self.len()
+            && let Some(last) = self.rest.back()
+            && let Some(parcel) = self.parcel.and(last.change.entry.data.len(), self.key.len(), packing)
+        {
+            self.parcel = parcel;
+        }
+        self.record_bytes() - before
     }
 
     pub(super) fn push(&mut self, queued: Queued) {
@@ -103,11 +165,13 @@ impl Lane {
         Some(queued)
     }
 
-    /// Drops all but the head; gives how many that are.
-    pub(super) fn keep_head(&mut self) -> usize {
-        let dropped = self.rest.len();
-        self.rest = VecDeque::new();
-        self.bytes = self.head_bytes();
-        dropped
+    /// Drops all but the changes of the record in flight; gives how many that are.
+    pub(super) fn keep_parcel(&mut self) -> usize {
+        let before = self.len();
+        self.rest.truncate(self.parcel.changes().saturating_sub(1));
+        self.rest.shrink_to_fit();
+        let all = self.head.iter().chain(&self.rest);
+        self.bytes = all.map(|queued| queued.change.entry.size_bytes()).sum();
+        before - self.len()
     }
 }

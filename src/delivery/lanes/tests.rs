@@ -1,6 +1,8 @@
 use super::*;
+use crate::delivery::batch::MORE_WITHIN;
 use crate::delivery::memory::Budget;
 use crate::delivery::sink::PutEntry;
+use crate::delivery::watermark::Ticket;
 use crate::stream::SequenceNumber;
 
 pub(super) const LIMITS: BatchLimits =
@@ -21,6 +23,23 @@ pub(super) fn placed(shard: &str, number: u64) -> Placement {
     Placement { shard_id: shard.into(), sequence_number }
 }
 
+/// What came of an acknowledgement, and the tickets of the changes that it brought.
+pub(super) fn acknowledge(
+    lanes: &mut Lanes,
+    lane: LaneId,
+    placement: Placement,
+    now: MonoTime,
+) -> Option<(Acknowledged, Vec<Ticket>)> {
+    let mut tickets = vec![];
+    let done = lanes.acknowledged(lane, placement, now, |change| tickets.push(change.ticket))?;
+    Some((done, tickets))
+}
+
+/// The tickets of an acknowledged record.
+fn tickets(lanes: &mut Lanes, lane: LaneId, placement: Placement, now: MonoTime) -> Vec<Ticket> {
+    acknowledge(lanes, lane, placement, now).expect("known").1
+}
+
 /// A call is under way, and nothing is known to come.
 pub(super) const BUSY: Outlook = Outlook { calls_under_way: true, more_until: None };
 
@@ -37,7 +56,7 @@ fn len(batch: Batch) -> usize {
 
 /// Lanes with these changes of shard 1, each one byte, tickets counting from 0.
 fn lanes_with(all: &[&str]) -> Lanes {
-    let mut lanes = Lanes::new();
+    let mut lanes = Lanes::default();
     for (ticket, key) in all.iter().enumerate() {
         lanes.push(1, change(ticket as u64, key, 1), at(0));
     }
@@ -50,8 +69,8 @@ fn a_batch_never_holds_a_lane_twice_and_a_lane_has_one_record_in_flight() {
     let batch = lanes.take_batch(at(10), &LIMITS, IDLE).expect("lingered");
     assert_eq!(keys(&batch), ["a", "b"]);
     assert_eq!(lanes.take_batch(at(1_000), &LIMITS, IDLE).map(len), None);
-    let first = lanes.acknowledged(batch.sent[0].lane, placed("s", 1), at(10)).expect("known");
-    assert_eq!((first.shard, first.ticket), (1, 0));
+    assert_eq!(batch.sent[0].shard, 1);
+    assert_eq!(tickets(&mut lanes, batch.sent[0].lane, placed("s", 1), at(10)), [0]);
     // Its successor has waited long enough already.
     let next = lanes.take_batch(at(10), &LIMITS, IDLE).expect("due at once");
     assert_eq!((keys(&next), next.sent[0].lane), (vec!["a"], batch.sent[0].lane));
@@ -69,7 +88,7 @@ fn a_batch_is_due_when_full_or_when_its_oldest_has_lingered() {
 
 #[test]
 fn bytes_end_a_batch_and_a_larger_record_travels_alone() {
-    let mut lanes = Lanes::new();
+    let mut lanes = Lanes::default();
     lanes.push(1, change(0, "big", 500), at(0));
     lanes.push(1, change(1, "b", 60), at(0));
     lanes.push(1, change(2, "c", 60), at(0));
@@ -80,7 +99,7 @@ fn bytes_end_a_batch_and_a_larger_record_travels_alone() {
 
 #[test]
 fn bytes_fill_a_batch_to_the_last_and_what_is_left_waits() {
-    let mut lanes = Lanes::new();
+    let mut lanes = Lanes::default();
     lanes.push(1, change(0, "a", 59), at(0));
     lanes.push(1, change(1, "b", 39), at(0));
     lanes.push(1, change(2, "c", 1), at(0));
@@ -90,7 +109,7 @@ fn bytes_fill_a_batch_to_the_last_and_what_is_left_waits() {
 
 #[test]
 fn a_dropped_shards_bytes_fill_no_batch() {
-    let mut lanes = Lanes::new();
+    let mut lanes = Lanes::default();
     lanes.push(1, change(0, "a", 80), at(0));
     lanes.drop_shard(1);
     // With its key, one byte short of a full batch.
@@ -103,14 +122,14 @@ fn a_dropped_shards_bytes_fill_no_batch() {
 fn a_failed_head_is_sent_again_before_anything_behind_it() {
     let mut lanes = lanes_with(&["a", "a", "b"]);
     let batch = lanes.take_batch(at(10), &LIMITS, IDLE).expect("due");
-    lanes.acknowledged(batch.sent[1].lane, placed("s", 1), at(20));
+    acknowledge(&mut lanes, batch.sent[1].lane, placed("s", 1), at(20));
     lanes.failed(batch.sent[0].lane, at(20), 0);
     assert!(lanes.take_batch(at(20), &LIMITS, IDLE).is_none());
     let due = lanes.next_due(&LIMITS, IDLE).expect("a delay");
     assert_eq!(due, at(45));
     let again = lanes.take_batch(due, &LIMITS, IDLE).expect("due again");
     assert_eq!(again.sent[0].lane, batch.sent[0].lane);
-    assert_eq!(lanes.acknowledged(again.sent[0].lane, placed("s", 2), at(20)).expect("known").ticket, 0);
+    assert_eq!(tickets(&mut lanes, again.sent[0].lane, placed("s", 2), at(20)), [0]);
 }
 
 #[test]
@@ -126,7 +145,7 @@ fn delays_grow_and_start_over_after_a_success() {
         now = due;
     }
     let batch = lanes.take_batch(now, &LIMITS, IDLE).expect("due");
-    lanes.acknowledged(batch.sent[0].lane, placed("s", 1), at(20));
+    acknowledge(&mut lanes, batch.sent[0].lane, placed("s", 1), at(20));
     let batch = lanes.take_batch(now, &LIMITS, IDLE).expect("due");
     lanes.failed(batch.sent[0].lane, now, 0);
     delays.push(lanes.next_due(&LIMITS, IDLE).expect("a delay").since(now).as_millis());
@@ -139,7 +158,7 @@ fn a_record_that_was_not_sent_may_go_at_once() {
     let lane = lanes.take_batch(at(10), &LIMITS, IDLE).expect("due").sent[0].lane;
     lanes.unsent(lane, at(10));
     assert_eq!(lanes.take_batch(at(10), &LIMITS, IDLE).expect("due").sent[0].lane, lane);
-    assert_eq!(lanes.acknowledged(lane, placed("s", 1), at(10)).expect("known").ticket, 0);
+    assert_eq!(tickets(&mut lanes, lane, placed("s", 1), at(10)), [0]);
     // Its shard is gone meanwhile.
     lanes.take_batch(at(10), &LIMITS, IDLE).expect("due");
     lanes.drop_shard(1);
@@ -149,30 +168,30 @@ fn a_record_that_was_not_sent_may_go_at_once() {
 
 #[test]
 fn a_replaced_head_goes_again_at_once_with_its_other_data() {
-    let mut lanes = Lanes::new();
+    let mut lanes = Lanes::default();
     lanes.push(1, change(0, "a", 150), at(0));
     lanes.push(1, change(1, "a", 1), at(0));
     let lane = lanes.take_batch(at(10), &LIMITS, IDLE).expect("due").sent[0].lane;
     lanes.replace_head(lane, vec![1; 7].into(), at(10));
     let again = lanes.take_batch(at(10), &LIMITS, IDLE).expect("due");
     assert_eq!((again.sent[0].lane, again.entries[0].data.as_ref()), (lane, [1; 7].as_slice()));
-    assert_eq!(lanes.acknowledged(lane, placed("s", 1), at(20)).expect("known").ticket, 0);
+    assert_eq!(tickets(&mut lanes, lane, placed("s", 1), at(20)), [0]);
 }
 
 #[test]
 fn an_acknowledgement_before_the_lanes_last_one_is_an_inversion() {
     let mut lanes = lanes_with(&["a", "a", "a"]);
     let lane = lanes.take_batch(at(10), &LIMITS, IDLE).expect("due").sent[0].lane;
-    assert!(!lanes.acknowledged(lane, placed("s", 5), at(10)).expect("known").inverted);
+    assert!(!acknowledge(&mut lanes, lane, placed("s", 5), at(10)).expect("known").0.inverted);
     lanes.take_batch(at(10), &LIMITS, IDLE).expect("due");
     // Another Kinesis shard (after a reshard) cannot be compared.
-    assert!(!lanes.acknowledged(lane, placed("t", 4), at(10)).expect("known").inverted);
+    assert!(!acknowledge(&mut lanes, lane, placed("t", 4), at(10)).expect("known").0.inverted);
     lanes.take_batch(at(10), &LIMITS, IDLE).expect("due");
-    assert!(lanes.acknowledged(lane, placed("t", 3), at(10)).expect("known").inverted);
+    assert!(acknowledge(&mut lanes, lane, placed("t", 3), at(10)).expect("known").0.inverted);
     // The lane is empty now, and still remembers.
     lanes.push(1, change(3, "a", 1), at(10));
     lanes.take_batch(at(30), &LIMITS, IDLE).expect("due");
-    assert!(lanes.acknowledged(lane, placed("t", 2), at(10)).expect("known").inverted);
+    assert!(acknowledge(&mut lanes, lane, placed("t", 2), at(10)).expect("known").0.inverted);
 }
 
 #[test]
@@ -181,18 +200,18 @@ fn of_too_many_empty_lanes_the_longest_empty_is_forgotten() {
         BatchLimits { max_records: usize::MAX, max_bytes: usize::MAX, linger: Duration::ZERO };
     let mut lanes = lanes_with(&["a", "b"]);
     let batch = lanes.take_batch(at(0), &ALL, BUSY).expect("due");
-    lanes.acknowledged(batch.sent[1].lane, placed("s", 10), at(20));
-    lanes.acknowledged(batch.sent[0].lane, placed("s", 10), at(20));
+    acknowledge(&mut lanes, batch.sent[1].lane, placed("s", 10), at(20));
+    acknowledge(&mut lanes, batch.sent[0].lane, placed("s", 10), at(20));
     for lane in 1..EMPTY_LANES_KEPT {
         lanes.push(1, change(0, &lane.to_string(), 1), at(0));
     }
     for sent in lanes.take_batch(at(0), &ALL, BUSY).expect("due").sent {
-        lanes.acknowledged(sent.lane, placed("s", 10), at(20));
+        acknowledge(&mut lanes, sent.lane, placed("s", 10), at(20));
     }
     let mut is_inverted = |key: &str| {
         lanes.push(1, change(0, key, 1), at(0));
         let lane = lanes.take_batch(at(0), &ALL, BUSY).expect("due").sent[0].lane;
-        lanes.acknowledged(lane, placed("s", 1), at(20)).expect("known").inverted
+        acknowledge(&mut lanes, lane, placed("s", 1), at(20)).expect("known").0.inverted
     };
     assert_eq!((is_inverted("a"), is_inverted("b")), (true, false));
 }
@@ -204,8 +223,9 @@ fn a_dropped_shard_leaves_the_others_alone() {
     let batch = lanes.take_batch(at(10), &LIMITS, BUSY).expect("due");
     lanes.drop_shard(1);
     assert_eq!(lanes.queued(), 1);
-    assert!(lanes.acknowledged(batch.sent[0].lane, placed("s", 1), at(20)).is_none());
-    assert_eq!(lanes.acknowledged(batch.sent[2].lane, placed("s", 2), at(20)).expect("kept").shard, 2);
+    assert!(acknowledge(&mut lanes, batch.sent[0].lane, placed("s", 1), at(20)).is_none());
+    assert_eq!(batch.sent[2].shard, 2);
+    assert_eq!(tickets(&mut lanes, batch.sent[2].lane, placed("s", 2), at(20)), [0]);
 }
 
 #[test]
@@ -214,7 +234,7 @@ fn a_halted_shard_sends_nothing_but_hears_what_is_in_flight() {
     let batch = lanes.take_batch(at(10), &LIMITS, BUSY).expect("due");
     lanes.halt_shard(1);
     assert_eq!(lanes.queued(), 3);
-    assert_eq!(lanes.acknowledged(batch.sent[0].lane, placed("s", 1), at(20)).expect("in flight").ticket, 0);
+    assert_eq!(tickets(&mut lanes, batch.sent[0].lane, placed("s", 1), at(20)), [0]);
     assert!(lanes.take_batch(at(1_000), &LIMITS, BUSY).is_none());
 }
 
@@ -240,7 +260,7 @@ fn a_batch_that_is_not_full_goes_at_once_when_no_call_is_under_way() {
 fn the_wait_counts_from_when_a_head_could_go_not_from_its_arrival() {
     let mut lanes = lanes_with(&["a", "a"]);
     let lane = lanes.take_batch(at(10), &LIMITS, BUSY).expect("due").sent[0].lane;
-    lanes.acknowledged(lane, placed("s", 1), at(50));
+    acknowledge(&mut lanes, lane, placed("s", 1), at(50));
     assert!(lanes.take_batch(at(59), &LIMITS, BUSY).is_none());
     assert_eq!(lanes.next_due(&LIMITS, BUSY), Some(at(60)));
     assert!(lanes.take_batch(at(60), &LIMITS, BUSY).is_some());
@@ -264,7 +284,7 @@ fn a_deep_lane_waits_for_no_fuller_batch() {
         let mut lanes = lanes_with(&keys);
         let batch = lanes.take_batch(at(0), &LIMITS, more).expect("a has four");
         for sent in batch.sent {
-            lanes.acknowledged(sent.lane, placed("s", 1), at(20));
+            acknowledge(&mut lanes, sent.lane, placed("s", 1), at(20));
         }
         assert!(lanes.take_batch(at(20), &LIMITS, more).is_none(), "three are left");
     }
@@ -272,7 +292,7 @@ fn a_deep_lane_waits_for_no_fuller_batch() {
 
 #[test]
 fn a_target_shard_at_its_limit_holds_back_only_its_own_keys() {
-    let mut lanes = Lanes::new();
+    let mut lanes = Lanes::default();
     lanes.map(map(2), at(0)).expect("a map");
     // By their MD5: `a` (0c…) is of the first half, `b` (92…) of the second.
     for (ticket, key) in ["a", "b", "a", "b"].into_iter().enumerate() {
@@ -281,7 +301,7 @@ fn a_target_shard_at_its_limit_holds_back_only_its_own_keys() {
     let batch = lanes.take_batch(at(10), &LIMITS, BUSY).expect("due");
     assert_eq!(keys(&batch), ["a", "b"]);
     lanes.throttled(batch.sent[0].lane, at(20), 0);
-    assert!(!lanes.acknowledged(batch.sent[1].lane, placed("1 of 2", 1), at(20)).expect("known").strayed);
+    assert!(!acknowledge(&mut lanes, batch.sent[1].lane, placed("1 of 2", 1), at(20)).expect("known").0.strayed);
     assert_eq!(keys(&lanes.take_batch(at(30), &LIMITS, BUSY).expect("b goes on")), ["b"]);
     assert_eq!(lanes.held(), (1, 4));
     assert!(lanes.next_due(&LIMITS, BUSY).is_some_and(|due| due > at(65) && due < at(72)));
@@ -289,7 +309,7 @@ fn a_target_shard_at_its_limit_holds_back_only_its_own_keys() {
     let again = lanes.take_batch(at(72), &LIMITS, IDLE).expect("its turn");
     assert_eq!(keys(&again), ["a"]);
     assert_eq!(lanes.held(), (0, 0));
-    assert_eq!(lanes.acknowledged(again.sent[0].lane, placed("0 of 2", 1), at(80)).expect("known").ticket, 0);
+    assert_eq!(tickets(&mut lanes, again.sent[0].lane, placed("0 of 2", 1), at(80)), [0]);
 }
 
 #[test]
@@ -299,12 +319,12 @@ fn without_a_map_a_throttled_head_waits_for_itself() {
     lanes.throttled(lane, at(20), 0);
     assert_eq!((lanes.held(), lanes.next_due(&LIMITS, BUSY)), ((0, 0), Some(at(45))));
     lanes.take_batch(at(45), &LIMITS, IDLE).expect("due again");
-    assert!(lanes.acknowledged(lane, placed("s", 1), at(50)).expect("known").strayed);
+    assert!(acknowledge(&mut lanes, lane, placed("s", 1), at(50)).expect("known").0.strayed);
 }
 
 #[test]
 fn what_was_held_finds_its_shard_in_a_new_map() {
-    let mut lanes = Lanes::new();
+    let mut lanes = Lanes::default();
     lanes.map(map(1), at(0)).expect("a map");
     lanes.push(1, change(0, "a", 1), at(0));
     let lane = lanes.take_batch(at(10), &LIMITS, BUSY).expect("due").sent[0].lane;
@@ -317,7 +337,7 @@ fn what_was_held_finds_its_shard_in_a_new_map() {
 
 #[test]
 fn a_shard_that_is_dropped_leaves_nothing_held() {
-    let mut lanes = Lanes::new();
+    let mut lanes = Lanes::default();
     lanes.map(map(1), at(0)).expect("a map");
     lanes.push(1, change(0, "a", 1), at(0));
     lanes.push(2, change(0, "b", 1), at(0));

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
-use crate::delivery::batch::BatchLimits;
 use crate::delivery::inlet::WriterHandle;
 use crate::delivery::put::Putter;
-use crate::delivery::writer::{MAX_BYTES, MAX_RECORDS, Writer};
+use crate::delivery::writer::{Manner, Writer};
 use crate::lease::order::Rewind;
 use crate::lease::rewind::StoredEnds;
 use crate::lease::row::{Owner, StreamRow};
@@ -48,12 +47,16 @@ impl Line {
             machine: Arc::clone(&shared.machine),
             deadline: deadline.clone(),
         };
-        let limits = BatchLimits { max_records: MAX_RECORDS, max_bytes: MAX_BYTES, linger: sink.linger };
+        let manner = Manner {
+            linger: sink.linger,
+            max_in_flight: sink.max_in_flight,
+            ordering: sink.ordering,
+            packing: sink.aggregation.packing(),
+        };
         let (writer, handle) = Writer::new(
             Arc::clone(&pipeline.name),
             putter,
-            limits,
-            sink.max_in_flight,
+            manner,
             pipeline.shrink(),
             pipeline.metrics.clone(),
         );

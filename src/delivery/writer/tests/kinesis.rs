@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use md5::{Digest, Md5};
 
+use crate::delivery::aggregate::apart::unpacked;
 use crate::delivery::sink::{EntryError, KinesisSink, Placement, PutEntry, SinkDescription, TargetShard};
 use crate::error::{ApiError, ErrorKind};
 use crate::machine::{Machine, MonoTime, RealMachine};
@@ -21,6 +22,10 @@ pub struct SmallKinesis {
     machine: RealMachine,
     /// Whether ListShards is refused.
     pub is_mute: bool,
+    /// A call that holds this change is refused.
+    pub poison: Option<u64>,
+    /// Whether a SequenceNumberForOrdering is refused.
+    pub refuses_numbers: bool,
     state: Mutex<State>,
 }
 
@@ -32,8 +37,14 @@ pub struct State {
     /// How many records each call held.
     pub calls: Vec<usize>,
     pub rejected: u64,
-    /// When each key's records were accepted.
+    /// When each key's changes were accepted.
     pub accepted_at: BTreeMap<Arc<str>, Vec<MonoTime>>,
+    /// The numbers that stand at the beginning of each key's changes, in the order of their records.
+    pub changes: BTreeMap<Arc<str>, Vec<u64>>,
+    /// The place of each key's last record.
+    last: BTreeMap<Arc<str>, SequenceNumber>,
+    /// Each PutRecord's partition key, and whether it came with a number.
+    pub singles: Vec<(Arc<str>, bool)>,
     pub listings: u32,
 }
 
@@ -83,8 +94,12 @@ impl State {
         shard.taken = (second, shard.taken.1 + 1, bytes);
         shard.accepted += 1;
         self.last_number += 1;
-        self.accepted_at.entry(Arc::clone(&entry.partition_key)).or_default().push(now);
+        for change in changes_of(entry) {
+            self.accepted_at.entry(Arc::clone(&entry.partition_key)).or_default().push(now);
+            self.changes.entry(Arc::clone(&entry.partition_key)).or_default().push(change);
+        }
         let sequence_number = SequenceNumber::parse(&self.last_number.to_string()).expect("digits");
+        self.last.insert(Arc::clone(&entry.partition_key), sequence_number.clone());
         Ok(Placement { shard_id: Arc::clone(&shard.listed.id), sequence_number })
     }
 }
@@ -93,6 +108,17 @@ impl Shard {
     fn holds(&self, hash: u128) -> bool {
         (self.listed.first_hash..=self.listed.last_hash).contains(&hash)
     }
+}
+
+/// The numbers of the changes that a record carries.
+fn changes_of(entry: &PutEntry) -> Vec<u64> {
+    let changes = unpacked(&entry.partition_key, &entry.data).expect("an aggregate");
+    let number = |data: &[u8]| std::str::from_utf8(data).expect("text").trim_end().parse().expect("a number");
+    changes.into_iter().map(number).collect()
+}
+
+fn refused(api: &'static str) -> ApiError {
+    ApiError::new(api, ErrorKind::Invalid, "InvalidArgumentException", "no")
 }
 
 fn hash(key: &str) -> u128 {
@@ -108,7 +134,13 @@ impl SmallKinesis {
             let shard = state.open(n * width, last);
             state.shards.push(shard);
         }
-        SmallKinesis { machine: RealMachine::new(), is_mute: false, state: Mutex::new(state) }
+        SmallKinesis {
+            machine: RealMachine::new(),
+            is_mute: false,
+            poison: None,
+            refuses_numbers: false,
+            state: Mutex::new(state),
+        }
     }
 
     pub fn unlimited(shards: u128) -> Self {
@@ -119,6 +151,19 @@ impl SmallKinesis {
 
     pub fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().expect("nobody panics with it")
+    }
+
+    /// Answers after 10 to 15 ms; the effect takes place in the middle of it.
+    async fn serve<T>(&self, records: usize, effect: impl FnOnce(&mut State, MonoTime) -> T) -> T {
+        let takes_ms = {
+            let mut state = self.state();
+            state.calls.push(records);
+            10 + (state.calls.len() as u64 * 7) % 6
+        };
+        self.machine.sleep(Duration::from_millis(takes_ms / 2)).await;
+        let result = effect(&mut self.state(), self.machine.now());
+        self.machine.sleep(Duration::from_millis(takes_ms - takes_ms / 2)).await;
+        result
     }
 
     /// So many keys of the shard.
@@ -136,18 +181,33 @@ impl KinesisSink for SmallKinesis {
         entries: &[PutEntry],
         _limit: Duration,
     ) -> Result<Vec<Result<Placement, EntryError>>, ApiError> {
-        let takes_ms = {
-            let mut state = self.state();
-            state.calls.push(entries.len());
-            10 + (state.calls.len() as u64 * 7) % 6
-        };
-        self.machine.sleep(Duration::from_millis(takes_ms / 2)).await;
-        let results = {
-            let mut state = self.state();
-            entries.iter().map(|entry| state.put(entry, self.machine.now())).collect()
-        };
-        self.machine.sleep(Duration::from_millis(takes_ms - takes_ms / 2)).await;
-        Ok(results)
+        self.serve(entries.len(), |state, now| {
+            let is_poison = |entry: &PutEntry| changes_of(entry).iter().any(|n| Some(*n) == self.poison);
+            if entries.iter().any(is_poison) {
+                return Err(refused("PutRecords"));
+            }
+            Ok(entries.iter().map(|entry| state.put(entry, now)).collect())
+        })
+        .await
+    }
+
+    async fn put_record(
+        &self,
+        entry: &PutEntry,
+        after: Option<&SequenceNumber>,
+        _limit: Duration,
+    ) -> Result<Placement, ApiError> {
+        self.serve(1, |state, now| {
+            // No answer is lost here: what was stored last was acknowledged last.
+            assert!(after.is_none_or(|number| Some(number) == state.last.get(&entry.partition_key)), "{after:?}");
+            state.singles.push((Arc::clone(&entry.partition_key), after.is_some()));
+            if self.refuses_numbers && after.is_some() {
+                return Err(refused("PutRecord"));
+            }
+            let placed = state.put(entry, now);
+            placed.map_err(|EntryError { kind, code, message }| ApiError::new("PutRecord", kind, code, message))
+        })
+        .await
     }
 
     async fn list_shards(&self, _limit: Duration) -> Result<Vec<TargetShard>, ApiError> {
