@@ -14,7 +14,7 @@ use crate::support::Fake;
 use crate::support::items::KeySchema;
 use crate::support::judge::{Report, judge};
 use crate::support::log::Request;
-use crate::support::payload::{Format, delivered};
+use crate::support::payload::{Format, delivered, payloads};
 use crate::support::world::World;
 
 pub const TABLE: &str = "orders";
@@ -157,7 +157,7 @@ region = "eu-central-1"
         self.fake
             .wait_until(what, |world| {
                 // Judging holds the world up: only when it can have become true.
-                let (stored, wanted) = (world.kinesis_stream(SINK).stored.len(), wanted(world));
+                let (stored, wanted) = (world.kinesis_stream(SINK).carried, wanted(world));
                 if stored < wanted || stored == std::mem::replace(&mut stored_before, stored) {
                     return false;
                 }
@@ -171,11 +171,8 @@ region = "eu-central-1"
     /// The payloads of one item's records, in order of arrival.
     pub fn payloads_of(&self, id: &str) -> Vec<Value> {
         let world = self.fake.world();
-        let payloads = world
-            .kinesis_stream(SINK)
-            .stored
-            .iter()
-            .map(|stored| serde_json::from_slice::<Value>(&stored.data).expect("a payload is JSON"));
+        let stored = world.kinesis_stream(SINK).stored.iter().flat_map(payloads);
+        let payloads = stored.map(|data| serde_json::from_slice::<Value>(data).expect("a payload is JSON"));
         payloads.filter(|payload| payload["dynamodb"]["Keys"]["id"]["S"] == id).collect()
     }
 }

@@ -14,6 +14,7 @@ mod bridge;
 mod process;
 mod rows;
 
+mod aggregates;
 mod carrying;
 mod check;
 mod figures;
@@ -47,5 +48,6 @@ mod signals;
 mod start;
 mod status;
 mod streams;
+mod strict;
 mod table_gone;
 mod workers;

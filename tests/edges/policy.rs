@@ -77,8 +77,15 @@ fn taken(request: &Request, stage: &Stage) -> Vec<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_commands_ask_for_is_what_the_policy_allows() {
+    for sink in ["", "ordering = \"strict\""] {
+        asked_is_allowed(sink).await;
+    }
+}
+
+/// With these lines in the sink's section.
+async fn asked_is_allowed(sink: &str) {
     let stage = Stage::with_shards(2);
-    let config = stage.text("", OF_TABLE, "");
+    let config = stage.text("", OF_TABLE, sink);
     assert_eq!(output_of(&config, &["check"]).await.0, Some(0), "before there is a lease table");
     let process = Process::run(&config);
     stage.write(20, 11);

@@ -78,9 +78,11 @@ pub enum Event {
     Vanished { shard: Shard },
     /// Records of a shard were served.
     Read { shard: Shard, first: Option<Seq>, count: usize },
-    /// A PutRecords request was sent: each record's stream shard, partition key and change.
+    /// A PutRecords request was sent, or a PutRecord: each record's stream shard, partition key and first change.
     Put { sink: Arc<str>, records: Vec<(Shard, Arc<str>, Seq)> },
-    /// Kinesis has a record. `inverted`: it stands before an earlier one of its lane, though that was acknowledged.
+    /// A record goes by PutRecord; `after` is its SequenceNumberForOrdering.
+    Ordered { shard: Shard, key: Arc<str>, after: Option<Seq> },
+    /// Kinesis has a change, all of a record at one place. `inverted`: it stands before an earlier one of its lane, though that was acknowledged.
     Stored { shard: Shard, seq: Seq, item: Item, place: Place, inverted: bool },
     /// A worker was told so: each record's stream shard, partition key and place.
     Acknowledged { records: Vec<(Shard, Arc<str>, Place)> },
@@ -185,6 +187,9 @@ impl fmt::Display for Event {
             Event::Put { sink, records } => {
                 write!(f, "put        {sink} {}:", records.len())?;
                 records.iter().try_for_each(|(shard, key, seq)| write!(f, " {}/{key}@{seq}", short(shard)))
+            }
+            Event::Ordered { shard, key, after } => {
+                write!(f, "ordered    {}/{key} after {}", short(shard), at(*after))
             }
             Event::Stored { shard, seq, item, place, inverted } => {
                 let inverted = if *inverted { ", BEFORE an earlier one" } else { "" };

@@ -253,6 +253,22 @@ fn an_inversion_must_be_counted_and_nothing_else() {
     assert_eq!(counts(2_000, Some(1)), Some(Rule::Inversions));
 }
 
+fn ordered(after: Option<u128>) -> Event {
+    Event::Ordered { shard: PARENT.into(), key: "k".into(), after }
+}
+
+#[test]
+fn a_strict_put_names_the_lanes_last_record() {
+    let good = || vec![ordered(None), stored(PARENT, 1, "i"), answered(1_000)];
+    let and = |more: Vec<Event>| after_begun(good().into_iter().chain(more).collect());
+    let delivered = || stored(PARENT, 2, "i");
+    assert_eq!(and(vec![ordered(Some(1_000)), delivered()]), None);
+    assert_eq!(and(vec![ordered(Some(1_000)), ordered(None), delivered()]), None, "its number was refused");
+    assert_eq!(and(vec![ordered(None), delivered()]), Some(Rule::Numbers));
+    assert_eq!(and(vec![ordered(Some(900)), delivered()]), Some(Rule::Numbers));
+    assert_eq!(after_begun(vec![ordered(Some(1_000))]), Some(Rule::Numbers));
+}
+
 #[test]
 fn what_a_filter_leaves_out_is_neither_owed_nor_wanted() {
     let judged = |events: Vec<Event>| {

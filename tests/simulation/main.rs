@@ -8,6 +8,8 @@
     reason = "this is the other side of the machine port: the world's own clock and tasks"
 )]
 
+#[path = "../support/aggregate.rs"]
+mod aggregate;
 mod dice;
 mod faults;
 mod history;

@@ -4,6 +4,7 @@
 mod ending;
 mod inversions;
 mod leases;
+mod numbers;
 mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use crate::history::{Entry, Event, Gap, Item, Lease, Seq, Session, Shard, Who};
 use inversions::Inversions;
+use numbers::Numbers;
 
 /// Which promise was broken, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +42,8 @@ pub enum Rule {
     FalseGap,
     /// A change was delivered that the filter leaves out.
     Unwanted,
+    /// P2: a PutRecord names another record than its lane's last one.
+    Numbers,
     /// P2, P7: an inversion by Kinesis was not counted, or one was counted that never was.
     Inversions,
     /// A lease was given to a worker that does not serve it, or moved although the leases were even.
@@ -118,6 +122,7 @@ pub struct Oracle {
     /// A filter leaves out the changes whose sequence numbers end with a digit below this.
     pub left_out: u64,
     pub inversions: Inversions,
+    numbers: Numbers,
     /// Until when everything must be settled: since the last fault, and for how many shards gone before it.
     settle_by: Option<(u64, u64)>,
     pub settled: bool,
@@ -133,6 +138,11 @@ fn broken(rule: Rule, what: String) -> Verdict {
 
 fn covers(gap: &Gap, seq: Seq) -> bool {
     gap.from.is_none_or(|from| from < seq) && gap.to.is_none_or(|to| seq < to)
+}
+
+/// Under which lease a shard is.
+fn epoch(shards: &BTreeMap<Shard, ShardState>, shard: &Shard) -> u64 {
+    shards.get(shard).and_then(|state| state.lease.as_ref()).map_or(0, |lease| lease.epoch)
 }
 
 impl ShardState {
@@ -164,7 +174,15 @@ impl Oracle {
                 self.inversions.happened |= inverted;
                 return self.stored(shard, *seq, item);
             }
-            Event::Acknowledged { records } => self.inversions.acknowledged(who, records),
+            Event::Ordered { shard, key, after } => {
+                let epoch = epoch(&self.shards, shard);
+                return self.numbers.ordered(who, (shard, key), epoch, *after);
+            }
+            Event::Acknowledged { records } => {
+                self.inversions.acknowledged(who, records);
+                let shards = &self.shards;
+                self.numbers.acknowledged(who, records, |shard| epoch(shards, shard));
+            }
             Event::Inversions { counted } => return self.inversions.counted(who, *counted),
             Event::Lease { shard, row } => return self.lease(who, shard, row.as_ref(), at),
             Event::Finished { shard, checkpoint, gaps } => {

@@ -1,7 +1,7 @@
 //! The plan of a run: all that the seed decides before it begins.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use crate::dice::Dice;
@@ -25,6 +25,8 @@ pub struct Plan {
     pub settings: Settings,
     /// A filter leaves out the changes whose sequence numbers end with a digit below this.
     pub left_out: u64,
+    /// How each pipeline's records go; plain where it is not said.
+    pub carriage: Vec<Carriage>,
     /// For how long things happen and fail.
     pub turmoil_ms: u64,
     /// Between two outside events, at most.
@@ -79,6 +81,32 @@ pub struct Settings {
     pub memory_limit_mib: u64,
 }
 
+/// How a pipeline's records go.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Carriage {
+    /// Several changes of a key travel as one record of at most so many bytes.
+    pub aggregate_limit: Option<&'static str>,
+    /// Each record is put by PutRecord behind the one before it.
+    pub strict: bool,
+}
+
+impl Carriage {
+    fn draw(dice: &mut Dice) -> Self {
+        let limit = dice.pick(&["1KB", "2KB", "50KB"]);
+        Carriage { aggregate_limit: limit.filter(|_| dice.chance(300)), strict: dice.chance(150) }
+    }
+}
+
+/// As the configuration's lines.
+impl fmt::Display for Carriage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(limit) = self.aggregate_limit {
+            writeln!(f, "aggregation = \"kpl\"\naggregate_limit = \"{limit}\"")?;
+        }
+        if self.strict { writeln!(f, "ordering = \"strict\"") } else { Ok(()) }
+    }
+}
+
 /// Something that happens to the world or to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happening {
@@ -127,6 +155,8 @@ impl Happening {
 impl Plan {
     pub fn draw(seed: u64) -> Self {
         let dice = &mut Dice::new(seed, 1 << 32);
+        // Dice of its own: what else a seed draws stays as it was.
+        let carriage = &mut Dice::new(seed, 1 << 34);
         let turmoil_ms = dice.between(20_000, 200_000);
         let inversions = if dice.chance(80) { dice.between(5, 100) } else { 0 };
         let sheltered = inversions > 0 && dice.chance(700);
@@ -160,6 +190,7 @@ impl Plan {
             keys: (dice.between(1, 12), dice.between(1, 3)),
             settings: Settings::draw(dice),
             left_out: 0,
+            carriage: (0..3).map(|_| Carriage::draw(carriage)).collect(),
             turmoil_ms,
             event_every_ms: dice.pick(&[300, 800, 2_000]).unwrap_or(800),
             weights,
@@ -231,8 +262,9 @@ impl Plan {
             let _ = write!(
                 text,
                 "[[pipeline]]\nname = \"table{n}\"\n[pipeline.source]\ntable = \"table{n}\"\nstart = \"{start}\"\n\
-                 [pipeline.sink]\nstream = \"sink-{n}\"\nmax_in_flight = {max_in_flight}\n\
+                 [pipeline.sink]\nstream = \"sink-{n}\"\nmax_in_flight = {max_in_flight}\n{}\
                  [pipeline.record]\npartition_key = \"{partition_key}\"\n{}",
+                self.carriage.get(n).copied().unwrap_or_default(),
                 self.filter(),
             );
         }

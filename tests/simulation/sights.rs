@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Entry, Event, Lease, Session, Shard, Who};
+use crate::history::{Entry, Event, Lease, Place, Session, Shard, Who};
+use crate::world::kinesis::NUMBER_REFUSED;
 
 /// Something that a run can come upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,10 +68,16 @@ pub enum Sight {
     LongSleep,
     /// One call held records of one partition key from two stream shards.
     KeyOfTwoShards,
+    /// One record carried several changes.
+    Aggregate,
+    /// A PutRecord named the record before its own.
+    Numbered,
+    /// Kinesis did not know the number any more.
+    NumberRefused,
 }
 
 /// All of them.
-pub const ALL: [Sight; 38] = [
+pub const ALL: [Sight; 41] = [
     Sight::Rejected,
     Sight::Throttled,
     Sight::AnswerLost,
@@ -109,6 +116,9 @@ pub const ALL: [Sight; 38] = [
     Sight::LongOutage,
     Sight::LongSleep,
     Sight::KeyOfTwoShards,
+    Sight::Aggregate,
+    Sight::Numbered,
+    Sight::NumberRefused,
 ];
 
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
@@ -140,6 +150,8 @@ struct Lookout {
     knows_shards: BTreeMap<Who, bool>,
     /// Who has just taken a lease.
     took: Option<Who>,
+    /// Where the last change was stored.
+    stored: Option<Place>,
 }
 
 /// What a history shows.
@@ -184,7 +196,12 @@ impl Lookout {
                 self.lease(who, shard, row.as_ref());
                 self.see(Sight::GapNoted, row.as_ref().is_some_and(|row| !row.gaps.is_empty()));
             }
-            Event::Stored { inverted, .. } => self.see(Sight::Inverted, *inverted),
+            Event::Stored { inverted, place, .. } => {
+                self.see(Sight::Inverted, *inverted);
+                let is_with_another = self.stored.replace(place.clone()).as_ref() == Some(place);
+                self.see(Sight::Aggregate, is_with_another);
+            }
+            Event::Ordered { after, .. } => self.see(Sight::Numbered, after.is_some()),
             Event::Put { records, .. } => {
                 let keys: BTreeSet<_> = records.iter().map(|(_, key, _)| key).collect();
                 self.see(Sight::KeyOfTwoShards, keys.len() < records.len());
@@ -229,6 +246,7 @@ impl Lookout {
         if api == "PutRecords" {
             self.see(Sight::EntryFailed, outcome.contains(" failed") && !outcome.starts_with("0 failed"));
         }
+        self.see(Sight::NumberRefused, api == "PutRecord" && outcome == NUMBER_REFUSED);
         self.kinesis_shards(who, api, outcome);
         let mine = |shard: &Shard| {
             let owner = self.owners.get(shard);

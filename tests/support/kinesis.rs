@@ -21,6 +21,8 @@ pub struct KinesisStream {
     pub shards: Vec<KinesisShard>,
     /// Everything that was stored, in order of arrival over all shards.
     pub stored: Vec<Stored>,
+    /// How many changes they carry: an aggregate, all that is in it.
+    pub carried: usize,
     /// Entries of PutRecords so far, stored or failed.
     pub entries_seen: u64,
     /// The last sequence number given; lower it to make the service's order go back.
@@ -61,6 +63,7 @@ impl KinesisStream {
             max_record_size_kib: 1_024,
             shards: Vec::new(),
             stored: Vec::new(),
+            carried: 0,
             entries_seen: 0,
             last_number: 0,
         };

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::aggregate::unpacked;
 use super::answer::{ApiError, ApiResult, Input};
 use super::fault::{FailEntries, Which};
 use super::kinesis::{KinesisStream, Stored};
@@ -148,6 +149,10 @@ pub fn put_record(world: &mut World, input: &Value, request: usize) -> ApiResult
         return Err(ApiError::new(400, "InvalidArgumentException", message));
     }
     refuse_dry_run(&input)?;
+    if entry.finds_full(stream) {
+        let message = "Rate exceeded for shard";
+        return Err(ApiError::new(400, "ProvisionedThroughputExceededException", message));
+    }
     let mut answer = entry.store(stream, request)?;
     answer["EncryptionType"] = json!("NONE");
     Ok(answer)
@@ -198,6 +203,8 @@ impl Entry {
         let answer = json!({"ShardId": shard_id, "SequenceNumber": sequence_number});
         let Entry { data, partition_key, .. } = self;
         let at = Instant::now();
+        // One that cannot be taken apart is found by whoever reads it.
+        stream.carried += unpacked(&partition_key, &data).map_or(1, |changes| changes.len());
         stream.stored.push(Stored { shard_id, partition_key, data, sequence_number, request, at });
         Ok(answer)
     }

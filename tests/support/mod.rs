@@ -10,6 +10,7 @@
 // Each integration test crate includes this module whole and uses a part of it.
 #![allow(dead_code)]
 
+pub mod aggregate;
 pub mod answer;
 pub mod capacity;
 pub mod clients;

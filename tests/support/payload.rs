@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::aggregate::unpacked;
 use super::items::Item;
 use super::judge::Delivered;
-use super::kinesis::KinesisStream;
+use super::kinesis::{KinesisStream, Stored};
 
 /// The key of an item given by its key attributes in DynamoDB JSON.
 pub fn item_key(keys: &Item) -> String {
@@ -84,8 +85,14 @@ pub fn read(format: Format, data: &[u8]) -> Result<Delivered, String> {
     }
 }
 
+/// The payloads that a record carries, in order. Panics on an aggregate that cannot be taken apart.
+pub fn payloads(stored: &Stored) -> Vec<&[u8]> {
+    let Stored { partition_key, data, .. } = stored;
+    unpacked(partition_key, data).unwrap_or_else(|error| panic!("a record of {partition_key}: {error}"))
+}
+
 /// Everything a Kinesis stream holds, in order of arrival. Panics on a payload that is none.
 pub fn delivered(stream: &KinesisStream, format: Format) -> Vec<Delivered> {
     let read = |data: &[u8]| read(format, data).unwrap_or_else(|error| panic!("{}: {error}", stream.name));
-    stream.stored.iter().map(|stored| read(&stored.data)).collect()
+    stream.stored.iter().flat_map(payloads).map(read).collect()
 }

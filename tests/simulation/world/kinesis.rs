@@ -14,6 +14,7 @@ use ddb_kinesis_bridge::stream::SequenceNumber;
 use md5::{Digest, Md5};
 
 use super::{Link, State};
+use crate::aggregate::unpacked;
 use crate::dice::Dice;
 use crate::faults::{Service, error};
 use crate::history::{Event, Item, Place, Seq, Shard, Who};
@@ -34,6 +35,8 @@ pub struct Sink {
     taken: (u64, BTreeMap<Arc<str>, u64>),
     /// The last sequence number given.
     last: Seq,
+    /// The last number given before it was resharded.
+    last_before_reshard: Seq,
     /// How often a record is put before an earlier one of its lane, in thousandths.
     pub inversions: u64,
     /// Where the last record of each lane stands.
@@ -49,6 +52,7 @@ impl Sink {
             limit,
             taken: (0, BTreeMap::new()),
             last: 49_000_000_000_000_000_000_000_000,
+            last_before_reshard: 0,
             inversions: 0,
             lanes: BTreeMap::new(),
         }
@@ -58,6 +62,7 @@ impl Sink {
     pub fn reshard(&mut self, shards: u64) {
         self.shards = shards;
         self.generation += 1;
+        self.last_before_reshard = self.last;
     }
 
     pub fn arn(&self) -> String {
@@ -95,10 +100,17 @@ impl Sink {
         *taken <= self.limit
     }
 
-    /// Gives a record of the lane its place, and whether that stands before the lane's last one.
-    fn place(&mut self, lane: (Shard, Arc<str>), shard: Arc<str>, dice: &mut Dice) -> (Place, bool) {
+    /// Gives a record of the lane its place, and whether that stands before the lane's last one; never where it was to be
+    /// behind that.
+    fn place(
+        &mut self,
+        lane: (Shard, Arc<str>),
+        shard: Arc<str>,
+        is_ordered: bool,
+        dice: &mut Dice,
+    ) -> (Place, bool) {
         let before = self.lanes.get(&lane).filter(|before| before.shard == shard);
-        let (number, inverted) = match before.filter(|_| dice.chance(self.inversions)) {
+        let (number, inverted) = match before.filter(|_| dice.chance(self.inversions) && !is_ordered) {
             Some(before) => (before.number - Seq::from(dice.between(1, STRIDE / 1_000)), true),
             None => {
                 self.last += Seq::from(STRIDE);
@@ -138,47 +150,88 @@ fn change(state: &State, table: usize, data: &[u8]) -> Option<Change> {
     Some(Change { seq, item, shard: table.shard_of.get(&seq)?.clone() })
 }
 
+/// The changes that a record carries: one, or those of an aggregate, all of one lane.
+fn carried(state: &State, table: usize, entry: &PutEntry) -> Result<Vec<Change>, String> {
+    let payloads = unpacked(&entry.partition_key, &entry.data)?;
+    let changes = payloads.into_iter().map(|data| change(state, table, data).ok_or("a payload that is none"));
+    let changes: Vec<Change> = changes.collect::<Result<_, _>>()?;
+    let is_one_lane = changes.windows(2).all(|pair| pair[0].shard == pair[1].shard && pair[0].seq < pair[1].seq);
+    if is_one_lane && !changes.is_empty() { Ok(changes) } else { Err("changes of several lanes, or none".into()) }
+}
+
 /// Why a record is refused by a shard that took its limit.
 const FULL: &str = "the shard is full";
 
-/// What the service does with a request.
+/// Where a record goes: the Kinesis stream, and the table that its changes are of.
+type At = (usize, usize);
+
+/// What the service does with one record. An unreadable one fails its call as a whole.
+fn put_one(
+    state: &mut State,
+    who: &Who,
+    (sink, table): At,
+    entry: &PutEntry,
+    is_ordered: bool,
+) -> Result<Result<Placement, EntryError>, ApiError> {
+    let kinesis_shard = state.sinks[sink].shard_of(&entry.partition_key);
+    let is_full = !state.sinks[sink].has_room(&kinesis_shard, state.now_ms);
+    let rate = state.faults.rates(Service::Sink).entry;
+    if is_full || state.dice.chance(rate) {
+        let (kind, code) = if is_full || state.dice.chance(500) {
+            (ErrorKind::Throttled, "ProvisionedThroughputExceededException")
+        } else {
+            (ErrorKind::Transient, "InternalFailure")
+        };
+        let message = if is_full { FULL } else { "simulated" };
+        return Ok(Err(EntryError { kind, code: code.into(), message: message.into() }));
+    }
+    let Ok(changes) = carried(state, table, entry) else {
+        return Err(error("PutRecords", ErrorKind::Invalid));
+    };
+    let State { sinks, dice, .. } = state;
+    let lane = (Arc::clone(&changes[0].shard), Arc::clone(&entry.partition_key));
+    let (place, inverted) = sinks[sink].place(lane, kinesis_shard, is_ordered, dice);
+    for Change { shard, seq, item } in changes {
+        state.tell(who, Event::Stored { shard, seq, item, place: place.clone(), inverted });
+    }
+    let sequence_number = SequenceNumber::parse(&place.number.to_string()).expect("a number is digits");
+    Ok(Ok(Placement { shard_id: Arc::clone(&place.shard), sequence_number }))
+}
+
+/// What the service does with a PutRecords request.
 fn put(
     state: &mut State,
     who: &Who,
-    (sink, table): (usize, usize),
+    at: At,
     entries: &[PutEntry],
 ) -> Result<Vec<Result<Placement, EntryError>>, ApiError> {
     let bytes: usize = entries.iter().map(PutEntry::size_bytes).sum();
     if entries.is_empty() || entries.len() > 500 || bytes > 10 << 20 {
         return Err(error("PutRecords", ErrorKind::Invalid));
     }
-    let rate = state.faults.rates(Service::Sink).entry;
-    let mut results = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let kinesis_shard = state.sinks[sink].shard_of(&entry.partition_key);
-        let is_full = !state.sinks[sink].has_room(&kinesis_shard, state.now_ms);
-        if is_full || state.dice.chance(rate) {
-            let (kind, code) = if is_full || state.dice.chance(500) {
-                (ErrorKind::Throttled, "ProvisionedThroughputExceededException")
-            } else {
-                (ErrorKind::Transient, "InternalFailure")
-            };
-            let message = if is_full { FULL } else { "simulated" };
-            results.push(Err(EntryError { kind, code: code.into(), message: message.into() }));
-            continue;
-        }
-        let Some(Change { seq, item, shard }) = change(state, table, &entry.data) else {
-            return Err(error("PutRecords", ErrorKind::Invalid));
-        };
-        let State { sinks, dice, .. } = state;
-        let lane = (Arc::clone(&shard), Arc::clone(&entry.partition_key));
-        let (place, inverted) = sinks[sink].place(lane, kinesis_shard, dice);
-        let sequence_number = SequenceNumber::parse(&place.number.to_string()).expect("a number is digits");
-        results.push(Ok(Placement { shard_id: Arc::clone(&place.shard), sequence_number }));
-        state.tell(who, Event::Stored { shard, seq, item, place, inverted });
-    }
-    Ok(results)
+    entries.iter().map(|entry| put_one(state, who, at, entry, false)).collect()
 }
+
+/// What the service does with a PutRecord request. It may not know a number any more that it gave before a reshard.
+fn put_ordered(
+    state: &mut State,
+    who: &Who,
+    at: At,
+    entry: &PutEntry,
+    after: Option<Seq>,
+) -> Result<(Placement, String), ApiError> {
+    let is_old = after.is_some_and(|number| number <= state.sinks[at.0].last_before_reshard);
+    if is_old && state.dice.chance(500) {
+        return Err(ApiError::new("PutRecord", ErrorKind::Invalid, NUMBER_REFUSED, "simulated"));
+    }
+    match put_one(state, who, at, entry, after.is_some())? {
+        Ok(placement) => Ok((placement, "0 failed, 0 at the limit".to_owned())),
+        Err(EntryError { kind, code, message }) => Err(ApiError::new("PutRecord", kind, code, message)),
+    }
+}
+
+/// The code of a PutRecord whose number is not known any more.
+pub const NUMBER_REFUSED: &str = "InvalidArgumentException";
 
 fn outcome(results: &[Result<Placement, EntryError>]) -> String {
     let failed = results.iter().filter_map(|result| result.as_ref().err());
@@ -187,14 +240,20 @@ fn outcome(results: &[Result<Placement, EntryError>]) -> String {
 }
 
 impl SimSink {
-    /// Each record's stream shard, partition key and change.
+    /// Each record's stream shard, partition key and first change.
     fn lanes(&self, entries: &[PutEntry]) -> Vec<(Shard, Arc<str>, Seq)> {
-        let state = self.link.world.lock();
-        let of = |entry: &PutEntry| {
-            let change = change(&state, self.table, &entry.data)?;
-            Some((change.shard, Arc::clone(&entry.partition_key), change.seq))
-        };
-        entries.iter().filter_map(of).collect()
+        let mut state = self.link.world.lock();
+        let mut lanes = vec![];
+        for entry in entries {
+            match carried(&state, self.table, entry) {
+                Ok(changes) => {
+                    let Change { shard, seq, .. } = &changes[0];
+                    lanes.push((shard.clone(), Arc::clone(&entry.partition_key), *seq));
+                }
+                Err(why) => state.tell(&self.link.who, Event::Unreadable(format!("a record: {why}"))),
+            }
+        }
+        lanes
     }
 
     fn tell(&self, event: impl FnOnce(&State) -> Event) {
@@ -233,6 +292,24 @@ impl KinesisSink for SimSink {
         let results = call.await?;
         self.tell(|_| acknowledged(lanes, &results));
         Ok(results)
+    }
+
+    async fn put_record(
+        &self,
+        entry: &PutEntry,
+        after: Option<&SequenceNumber>,
+        _limit: Duration,
+    ) -> Result<Placement, ApiError> {
+        let (entry, at, lanes) = (entry.clone(), (self.sink, self.table), self.lanes(std::slice::from_ref(entry)));
+        let after = after.map(|number| number.as_str().parse().unwrap_or(Seq::MAX));
+        self.tell(|state| Event::Put { sink: state.sinks[self.sink].name.clone(), records: lanes.clone() });
+        if let Some((shard, key, _)) = lanes.first().cloned() {
+            self.tell(|_| Event::Ordered { shard, key, after });
+        }
+        let effect = move |state: &mut State, who: &Who| put_ordered(state, who, at, &entry, after);
+        let placement = self.link.call("PutRecord", "1 record".to_owned(), effect).await?;
+        self.tell(|_| acknowledged(lanes, &[Ok(placement.clone())]));
+        Ok(placement)
     }
 
     async fn list_shards(&self, _limit: Duration) -> Result<Vec<TargetShard>, ApiError> {
