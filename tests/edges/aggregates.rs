@@ -197,3 +197,46 @@ async fn a_limit_above_the_streams_is_refused() {
     stage.fake.world().kinesis_stream_mut(SINK).max_record_size_kib = 1_025;
     assert_eq!(output_of(&text, &["check"]).await.0, Some(0));
 }
+
+/// For a reader that we did not write (.ci/aggregates): what was written and what stands in Kinesis, as two files in the
+/// folder that BRIDGE_AGGREGATES names, or in one that is thrown away.
+#[tokio::test(flavor = "multi_thread")]
+async fn for_another_reader() {
+    let stage = Stage::with_shards(2);
+    {
+        let mut world = stage.fake.world();
+        for n in 0..1_200 {
+            let mut item = item(&format!("Ünïcode 🦀 {}", n % 7), &n.to_string());
+            // Lengths of one, two and three bytes of a varint; and every seventh key's changes wait alone.
+            item["text"] = json!({"S": "é".repeat([0, 40, 9_000][n % 3])});
+            world.put(TABLE, item).expect("a change");
+        }
+        for n in 0..50 {
+            world.put(TABLE, item(&format!("lone-{n}"), "1")).expect("a change");
+        }
+        let entries = Fault::fail_entries(Which::EveryNth(3), "InternalFailure");
+        world.faults.always("PutRecords", |_| true, entries);
+    }
+    let process = Process::run(&stage.text("", OF_TABLE, "aggregation = \"kpl\"\naggregate_limit = \"200KB\""));
+    stage.all_arrive().await;
+    ends(process).await;
+    stage.judge().assert_exactly_once();
+    let thrown_away = tempfile::tempdir().expect("a folder");
+    let folder = std::env::var_os("BRIDGE_AGGREGATES");
+    let folder = folder.as_ref().map_or(thrown_away.path(), std::path::Path::new);
+    let world = stage.fake.world();
+    let written = world.written(TABLE).map(|written| {
+        json!({"item": written.change.item_key, "sequence_number": written.change.sequence_number})
+    });
+    let stored = world.kinesis_stream(SINK).stored.iter().map(|stored| {
+        json!({
+            "partition_key": stored.partition_key,
+            "sequence_number": stored.sequence_number,
+            "data": STANDARD.encode(&stored.data),
+        })
+    });
+    for (name, lines) in [("written", written.collect::<Vec<_>>()), ("stored", stored.collect())] {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        std::fs::write(folder.join(format!("{name}.jsonl")), text).expect("a file");
+    }
+}
