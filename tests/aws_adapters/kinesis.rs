@@ -49,6 +49,22 @@ async fn what_is_put_can_be_read() {
     assert_eq!(read, [("a", &b"one"[..]), ("b", &[0, 159, 146, 150]), ("c", b"three")]);
 }
 
+#[tokio::test]
+async fn one_record_behind_another() {
+    let client = emulators::kinesis_client(&emulators::kinesis().await);
+    emulators::create_stream(&client, "cdc").await;
+    let sink = KinesisStream::new(client, StreamName::parse("cdc").expect("a name"));
+    let first = sink.put_record(&entry("a", b"one"), None, LIMIT).await.expect("an answer");
+    let number = &first.sequence_number;
+    let second = sink.put_record(&entry("a", &[0, 159]), Some(number), LIMIT).await.expect("an answer");
+    assert!(second.sequence_number > *number && second.shard_id == first.shard_id, "{second:?}");
+    let error = sink.put_record(&entry(&"k".repeat(257), b"bad"), None, LIMIT).await.expect_err("too long a key");
+    assert_eq!((error.api, error.kind), ("PutRecord", ErrorKind::Invalid), "{error}");
+    assert!(!error.to_string().contains("kkk"), "{error}");
+    let error = sink.put_record(&entry("a", b"one"), None, Duration::ZERO).await.expect_err("no time");
+    assert_eq!((error.api, error.kind), ("PutRecord", ErrorKind::Transient), "{error}");
+}
+
 /// Closed shards are left out, and each record is put where the listing says.
 #[tokio::test]
 async fn open_shards_and_the_keys_they_take() {

@@ -8,6 +8,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod carriage;
 mod faulty;
 mod images;
 mod judge;

@@ -8,6 +8,7 @@ use ddb_kinesis_bridge::demo::ledger::Ledger;
 use ddb_kinesis_bridge::demo::payload::Delivered;
 use ddb_kinesis_bridge::demo::verify::{Report, Verifier};
 
+use super::aggregate::unpacked;
 use super::bridge::Bridge;
 use super::place::Place;
 use super::{LOOK, STUCK};
@@ -16,7 +17,8 @@ use super::{LOOK, STUCK};
 pub struct Delivery {
     consumer: Consumer,
     pub ledger: Ledger,
-    /// All that landed, duplicates included, in each shard's order; empty for a judge only.
+    /// All that landed, duplicates included, in each shard's order, an aggregate's changes one by one; empty for a judge
+    /// only.
     pub records: Vec<(Landed, Delivered)>,
     keep_records: bool,
 }
@@ -79,10 +81,14 @@ impl Delivery {
     }
 
     fn land(&mut self, landed: Landed) {
-        match self.ledger.landed(&landed.data, landed.at) {
-            Ok((record, _)) if self.keep_records => self.records.push((landed, record)),
-            Ok(_) => {}
-            Err(why) => panic!("unreadable record: {why}: {}", String::from_utf8_lossy(&landed.data)),
+        let payloads = unpacked(&landed.partition_key, &landed.data);
+        for data in payloads.unwrap_or_else(|why| panic!("unreadable record: {why}")) {
+            let landed = Landed { data: data.to_vec(), ..landed.clone() };
+            match self.ledger.landed(&landed.data, landed.at) {
+                Ok((record, _)) if self.keep_records => self.records.push((landed, record)),
+                Ok(_) => {}
+                Err(why) => panic!("unreadable record: {why}: {}", String::from_utf8_lossy(&landed.data)),
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 // Each integration test crate includes this module whole and uses a part of it.
 #![allow(dead_code)]
 
+#[path = "../support/aggregate.rs"]
+pub mod aggregate;
 pub mod bridge;
 pub mod delivery;
 pub mod lease_rows;

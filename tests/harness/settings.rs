@@ -27,6 +27,8 @@ pub struct Pipeline {
     pub format: String,
     pub partition_key: String,
     pub oversize: String,
+    /// More lines for its sink.
+    pub sink: String,
 }
 
 impl Pipeline {
@@ -39,11 +41,17 @@ impl Pipeline {
             format: "dynamodb_json".to_owned(),
             partition_key: "partition_key".to_owned(),
             oversize: "drop_images".to_owned(),
+            sink: String::new(),
         }
     }
 
     pub fn format(mut self, format: &str) -> Self {
         self.format = format.to_owned();
+        self
+    }
+
+    pub fn sink(mut self, lines: &str) -> Self {
+        self.sink = lines.to_owned();
         self
     }
 
@@ -122,6 +130,7 @@ stream = "{}"
 oversize = "{}"
 region = "{REGION}"
 endpoint_url = "{}"
+{}
 [pipeline.record]
 format = "{}"
 partition_key = "{}"
@@ -132,6 +141,7 @@ partition_key = "{}"
                 pipeline.stream,
                 pipeline.oversize,
                 self.sink_endpoint,
+                pipeline.sink,
                 pipeline.format,
                 pipeline.partition_key
             )
