@@ -285,7 +285,9 @@ async fn check_sink(
         Ok(false) => report.add(
             Outcome::Skip,
             section,
-            format!("{action}: not tried, since an endpoint that is not AWS' could take a dry run for a real one"),
+            format!(
+                "{action}: not tried, since an endpoint that is not AWS' could take a dry run for a real one"
+            ),
         ),
         Err(error) => report.fail(probe::sink::subject(section, stream).failed(&error)),
     }

@@ -1,5 +1,7 @@
 //! The configuration as a whole: what is accepted, what each broken rule says, and that the sample tells the truth.
 
+mod carriage;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -149,19 +151,6 @@ fn every_choice_and_connection_is_read() {
 }
 
 #[test]
-fn aggregation_has_a_limit_and_goes_with_either_ordering() {
-    let sink = |lines: &str| parse(&with("", "", lines)).unwrap().pipelines.remove(0).sink;
-    let kpl = |limit_bytes| Aggregation::Kpl { limit_bytes };
-    assert_eq!(sink("aggregation = \"kpl\"").aggregation, kpl(50_000));
-    let strict = sink("ordering = \"strict\"\naggregation = \"kpl\"\naggregate_limit = \"1MiB\"");
-    assert_eq!((strict.ordering, strict.aggregation), (Ordering::Strict, kpl(1 << 20)));
-    for (text, bytes) in [("1KB", 1_000), ("10MiB", 10 << 20)] {
-        let lines = format!("aggregation = \"kpl\"\naggregate_limit = \"{text}\"");
-        assert_eq!(sink(&lines).aggregation, kpl(bytes));
-    }
-}
-
-#[test]
 fn unknown_keys_are_named_with_line_suggestion_and_the_valid_keys() {
     let top = with("[worker]\nshutdown_timout = \"25s\"", "", "");
     assert_one_error(
@@ -242,21 +231,6 @@ fn limits_are_checked() {
         ("", "", "max_in_flight = -1", ["max_in_flight", "-1 is outside"]),
         ("", "", "max_in_flight = 99999999999999999999", ["max_in_flight", "outside 1 to 256"]),
         ("", "", "linger = \"1001ms\"", ["sink.linger", "outside 0s to 1s"]),
-        ("", "", "ordering = \"none\"", ["sink.ordering", "\"acknowledged\", \"strict\""]),
-        ("", "", "aggregation = \"kpm\"", ["sink.aggregation", "did you mean \"kpl\"?"]),
-        ("", "", "aggregate_limit = \"50KB\"", ["sink.aggregate_limit", "write aggregation = \"kpl\""]),
-        (
-            "",
-            "",
-            "aggregation = \"kpl\"\naggregate_limit = \"999B\"",
-            ["aggregate_limit", "1000 B to 10.0 MiB"],
-        ),
-        (
-            "",
-            "",
-            "aggregation = \"kpl\"\naggregate_limit = \"11MiB\"",
-            ["aggregate_limit", "1000 B to 10.0 MiB"],
-        ),
     ] {
         let text = with(top, source, sink);
         let errors = errors(&text);

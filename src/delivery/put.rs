@@ -98,7 +98,9 @@ impl Putter {
             let result = timeout(&*self.machine, limit, call).await;
             match result.unwrap_or_else(|| Err(ApiError::timeout(API, limit))) {
                 Ok(placement) => break Outcome::Placed(placement),
-                Err(error) if error.kind == ErrorKind::Invalid && was_refused => break Outcome::Refused(error),
+                Err(error) if error.kind == ErrorKind::Invalid && was_refused => {
+                    break Outcome::Refused(error);
+                }
                 Err(error) if error.kind == ErrorKind::Invalid => {
                     was_refused = true;
                     number_refused = after.take().map(|_| error);

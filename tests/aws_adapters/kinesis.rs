@@ -58,7 +58,8 @@ async fn one_record_behind_another() {
     let number = &first.sequence_number;
     let second = sink.put_record(&entry("a", &[0, 159]), Some(number), LIMIT).await.expect("an answer");
     assert!(second.sequence_number > *number && second.shard_id == first.shard_id, "{second:?}");
-    let error = sink.put_record(&entry(&"k".repeat(257), b"bad"), None, LIMIT).await.expect_err("too long a key");
+    let error =
+        sink.put_record(&entry(&"k".repeat(257), b"bad"), None, LIMIT).await.expect_err("too long a key");
     assert_eq!((error.api, error.kind), ("PutRecord", ErrorKind::Invalid), "{error}");
     assert!(!error.to_string().contains("kkk"), "{error}");
     let error = sink.put_record(&entry("a", b"one"), None, Duration::ZERO).await.expect_err("no time");

@@ -86,7 +86,8 @@ async fn entries_that_fail_are_sent_again_once() {
     stage.judge().assert_exactly_once();
     let world = stage.fake.world();
     assert!(sizes(&world).iter().any(|changes| *changes > 3), "{:?}", sizes(&world));
-    let sizes = world.kinesis_stream(SINK).stored.iter().map(|stored| stored.data.len() + stored.partition_key.len());
+    let sizes =
+        world.kinesis_stream(SINK).stored.iter().map(|stored| stored.data.len() + stored.partition_key.len());
     assert!(sizes.max().is_some_and(|most| (3_000..=4_000).contains(&most)), "the limit is used, and kept");
 }
 
@@ -217,7 +218,8 @@ async fn for_another_reader() {
         let entries = Fault::fail_entries(Which::EveryNth(3), "InternalFailure");
         world.faults.always("PutRecords", |_| true, entries);
     }
-    let process = Process::run(&stage.text("", OF_TABLE, "aggregation = \"kpl\"\naggregate_limit = \"200KB\""));
+    let process =
+        Process::run(&stage.text("", OF_TABLE, "aggregation = \"kpl\"\naggregate_limit = \"200KB\""));
     stage.all_arrive().await;
     ends(process).await;
     stage.judge().assert_exactly_once();
@@ -225,9 +227,9 @@ async fn for_another_reader() {
     let folder = std::env::var_os("BRIDGE_AGGREGATES");
     let folder = folder.as_ref().map_or(thrown_away.path(), std::path::Path::new);
     let world = stage.fake.world();
-    let written = world.written(TABLE).map(|written| {
-        json!({"item": written.change.item_key, "sequence_number": written.change.sequence_number})
-    });
+    let written = world.written(TABLE).map(
+        |written| json!({"item": written.change.item_key, "sequence_number": written.change.sequence_number}),
+    );
     let stored = world.kinesis_stream(SINK).stored.iter().map(|stored| {
         json!({
             "partition_key": stored.partition_key,

@@ -19,8 +19,11 @@ const STRICT: &str = "ordering = \"strict\"";
 fn assert_numbered(world: &World) -> usize {
     assert_eq!(world.log.count("PutRecords"), 0);
     let number_of = |request: &Request| {
-        let stored = world.kinesis_stream(SINK).stored.iter().find(|stored| stored.request == request.arrival);
-        stored.map(|stored| Value::from(stored.sequence_number.as_str())).expect("what was answered is stored")
+        let stored =
+            world.kinesis_stream(SINK).stored.iter().find(|stored| stored.request == request.arrival);
+        stored
+            .map(|stored| Value::from(stored.sequence_number.as_str()))
+            .expect("what was answered is stored")
     };
     let (mut last, mut numbered) = (BTreeMap::<String, Value>::new(), 0);
     for request in world.log.of("PutRecord") {
@@ -122,7 +125,10 @@ async fn a_number_that_is_refused_is_left_out() {
     stage.judge().assert_exactly_once();
     let world = stage.fake.world();
     assert_eq!(world.log.of("PutRecord").filter(|request| has_number(request)).count(), 36);
-    let row = crate::rows::shard_row(&world, &world.written(crate::bridge::TABLE).next().expect("a change").shard_id);
+    let row = crate::rows::shard_row(
+        &world,
+        &world.written(crate::bridge::TABLE).next().expect("a change").shard_id,
+    );
     assert!(row["halted_because"].is_null(), "{row}");
 }
 

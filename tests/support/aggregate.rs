@@ -10,7 +10,8 @@ pub const MAGIC: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
 /// keys.
 pub fn unpacked<'a>(partition_key: &str, data: &'a [u8]) -> Result<Vec<&'a [u8]>, String> {
     let Some(rest) = data.strip_prefix(&MAGIC) else { return Ok(vec![data]) };
-    let (message, digest) = rest.split_at_checked(rest.len().wrapping_sub(16)).ok_or("no room for a digest")?;
+    let (message, digest) =
+        rest.split_at_checked(rest.len().wrapping_sub(16)).ok_or("no room for a digest")?;
     if Md5::digest(message).as_slice() != digest {
         return Err("the digest is not the message's".to_owned());
     }
@@ -31,10 +32,9 @@ pub fn unpacked<'a>(partition_key: &str, data: &'a [u8]) -> Result<Vec<&'a [u8]>
 /// The data of one `Record`.
 fn data_of(record: &[u8]) -> Result<&[u8], String> {
     match fields(record)?.as_slice() {
-        [
-            Field { number: 1, value: Value::Number(0) },
-            Field { number: 3, value: Value::Bytes(data) },
-        ] => Ok(data),
+        [Field { number: 1, value: Value::Number(0) }, Field { number: 3, value: Value::Bytes(data) }] => {
+            Ok(data)
+        }
         other => Err(format!("a Record of {} fields, expected the index 0 and data", other.len())),
     }
 }
@@ -57,7 +57,8 @@ fn fields(mut message: &[u8]) -> Result<Vec<Field<'_>>, String> {
             0 => Value::Number(varint(&mut message)?),
             2 => {
                 let length = usize::try_from(varint(&mut message)?).unwrap_or(usize::MAX);
-                let (bytes, rest) = message.split_at_checked(length).ok_or("a field longer than its message")?;
+                let (bytes, rest) =
+                    message.split_at_checked(length).ok_or("a field longer than its message")?;
                 message = rest;
                 Value::Bytes(bytes)
             }

@@ -301,7 +301,9 @@ fn a_target_shard_at_its_limit_holds_back_only_its_own_keys() {
     let batch = lanes.take_batch(at(10), &LIMITS, BUSY).expect("due");
     assert_eq!(keys(&batch), ["a", "b"]);
     lanes.throttled(batch.sent[0].lane, at(20), 0);
-    assert!(!acknowledge(&mut lanes, batch.sent[1].lane, placed("1 of 2", 1), at(20)).expect("known").0.strayed);
+    assert!(
+        !acknowledge(&mut lanes, batch.sent[1].lane, placed("1 of 2", 1), at(20)).expect("known").0.strayed
+    );
     assert_eq!(keys(&lanes.take_batch(at(30), &LIMITS, BUSY).expect("b goes on")), ["b"]);
     assert_eq!(lanes.held(), (1, 4));
     assert!(lanes.next_due(&LIMITS, BUSY).is_some_and(|due| due > at(65) && due < at(72)));

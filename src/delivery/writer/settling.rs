@@ -78,7 +78,13 @@ impl Writer {
         }
     }
 
-    fn placed(&mut self, sent: Sent, placement: Placement, (now, wall_ms): (MonoTime, u64), brought: &mut Brought) {
+    fn placed(
+        &mut self,
+        sent: Sent,
+        placement: Placement,
+        (now, wall_ms): (MonoTime, u64),
+        brought: &mut Brought,
+    ) {
         brought.records += 1;
         brought.changes += sent.changes as u64;
         let freed = brought.moved.entry(sent.shard).or_default();

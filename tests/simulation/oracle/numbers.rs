@@ -44,7 +44,10 @@ impl Numbers {
             return Ok(());
         }
         let last = known.last;
-        broken(Rule::Numbers, format!("{who} puts {key} of {shard} after {after:?}, its last record is {last:?}"))
+        broken(
+            Rule::Numbers,
+            format!("{who} puts {key} of {shard} after {after:?}, its last record is {last:?}"),
+        )
     }
 
     pub(super) fn acknowledged(

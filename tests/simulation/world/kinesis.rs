@@ -155,8 +155,13 @@ fn carried(state: &State, table: usize, entry: &PutEntry) -> Result<Vec<Change>,
     let payloads = unpacked(&entry.partition_key, &entry.data)?;
     let changes = payloads.into_iter().map(|data| change(state, table, data).ok_or("a payload that is none"));
     let changes: Vec<Change> = changes.collect::<Result<_, _>>()?;
-    let is_one_lane = changes.windows(2).all(|pair| pair[0].shard == pair[1].shard && pair[0].seq < pair[1].seq);
-    if is_one_lane && !changes.is_empty() { Ok(changes) } else { Err("changes of several lanes, or none".into()) }
+    let is_one_lane =
+        changes.windows(2).all(|pair| pair[0].shard == pair[1].shard && pair[0].seq < pair[1].seq);
+    if is_one_lane && !changes.is_empty() {
+        Ok(changes)
+    } else {
+        Err("changes of several lanes, or none".into())
+    }
 }
 
 /// Why a record is refused by a shard that took its limit.
@@ -300,7 +305,8 @@ impl KinesisSink for SimSink {
         after: Option<&SequenceNumber>,
         _limit: Duration,
     ) -> Result<Placement, ApiError> {
-        let (entry, at, lanes) = (entry.clone(), (self.sink, self.table), self.lanes(std::slice::from_ref(entry)));
+        let (entry, at, lanes) =
+            (entry.clone(), (self.sink, self.table), self.lanes(std::slice::from_ref(entry)));
         let after = after.map(|number| number.as_str().parse().unwrap_or(Seq::MAX));
         self.tell(|state| Event::Put { sink: state.sinks[self.sink].name.clone(), records: lanes.clone() });
         if let Some((shard, key, _)) = lanes.first().cloned() {

@@ -16,7 +16,8 @@ async fn hot_item(manner: Manner, seconds: u64) -> (u64, u64) {
         let delivered = stage.metrics.changes_delivered.get();
         backlog = backlog.max(page * 200 - delivered);
     }
-    let rate = stage.metrics.changes_delivered.get() * 1_000 / stage.machine.now().since(began).as_millis() as u64;
+    let rate =
+        stage.metrics.changes_delivered.get() * 1_000 / stage.machine.now().since(began).as_millis() as u64;
     stage.all_done().await;
     let state = stage.kinesis.state();
     assert!(state.changes["hot"].iter().copied().eq(1..=seconds * 1_000), "each change once and in order");

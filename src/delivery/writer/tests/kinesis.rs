@@ -199,13 +199,17 @@ impl KinesisSink for SmallKinesis {
     ) -> Result<Placement, ApiError> {
         self.serve(1, |state, now| {
             // No answer is lost here: what was stored last was acknowledged last.
-            assert!(after.is_none_or(|number| Some(number) == state.last.get(&entry.partition_key)), "{after:?}");
+            assert!(
+                after.is_none_or(|number| Some(number) == state.last.get(&entry.partition_key)),
+                "{after:?}"
+            );
             state.singles.push((Arc::clone(&entry.partition_key), after.is_some()));
             if self.refuses_numbers && after.is_some() {
                 return Err(refused("PutRecord"));
             }
             let placed = state.put(entry, now);
-            placed.map_err(|EntryError { kind, code, message }| ApiError::new("PutRecord", kind, code, message))
+            placed
+                .map_err(|EntryError { kind, code, message }| ApiError::new("PutRecord", kind, code, message))
         })
         .await
     }

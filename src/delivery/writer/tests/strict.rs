@@ -16,7 +16,10 @@ async fn every_record_but_a_lanes_first_names_the_one_before() {
     let took = stage.machine.now().since(before);
     assert!(took < Duration::from_millis(200 / 8 * 15), "{took:?}");
     let state = stage.kinesis.state();
-    assert_eq!((state.singles.len(), state.singles.iter().filter(|(_, numbered)| *numbered).count()), (200, 180));
+    assert_eq!(
+        (state.singles.len(), state.singles.iter().filter(|(_, numbered)| *numbered).count()),
+        (200, 180)
+    );
     assert!(state.changes.values().all(|changes| changes.is_sorted() && changes.len() == 10));
 }
 
