@@ -1,7 +1,6 @@
 //! The configuration as a whole: what is accepted, what each broken rule says, and that the sample tells the truth.
 
 mod carriage;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
