@@ -19,7 +19,8 @@
 //! - **P1 No loss.** A checkpoint never passes a change that Kinesis has not acknowledged, save those that
 //!   `start = "latest"` or a filter leaves out ([`delivery::watermark`]).
 //! - **P2 Order.** For each item, first deliveries appear in stream order. A lane is (stream shard, partition key); one
-//!   record of a lane is in flight at most, and no PutRecords call holds a lane twice ([`delivery::lanes`]).
+//!   record of a lane is in flight at most, which carries its first changes and no other lane's, and no PutRecords call
+//!   holds a lane twice ([`delivery::lanes`]).
 //! - **P3 Lineage.** A shard is read only once its parents are stored as finished ([`lease::plan`], [`lease::store`]).
 //! - **P4 Fencing.** A worker sends nothing past its session's deadline; every lease write is conditional on owner, epoch
 //!   and revision ([`lease::session`], [`lease::store`]).
@@ -33,10 +34,11 @@
 //! 2. [`stream::page`] finds each record's parts in those bytes; images stay unparsed slices.
 //! 3. [`record::selection`] says whether the change is carried, by its event and by a filter ([`record::pattern`]) that reads
 //!    only what it names, and what of it; [`record::envelope`] writes partition key and payload in one pass.
-//! 4. [`delivery::lanes`]: the change joins its key's lane; the heads of idle lanes form batches. A head whose target
-//!    shard has no room waits for that shard's pace (`delivery::targets`); the other shards go on.
-//! 5. [`delivery::writer`] and [`delivery::put`]: PutRecords, shared by all shards of a pipeline; failed entries are
-//!    sent again, and nothing else of their lane moves meanwhile.
+//! 4. [`delivery::lanes`]: the change joins its key's lane; the heads of idle lanes form batches, each a record or, where it is
+//!    wanted, packed with those behind it into one ([`delivery::aggregate`]). A record whose target shard has no room waits
+//!    for that shard's pace (`delivery::targets`); the other shards go on.
+//! 5. [`delivery::writer`] and [`delivery::put`]: PutRecords, shared by all shards of a pipeline (one PutRecord after another
+//!    for each lane where order is strict); failed entries are sent again, and nothing else of their lane moves meanwhile.
 //! 6. [`delivery::watermark`]: acknowledgements come in any order; the contiguous prefix is the checkpoint.
 //! 7. `worker::shard` and [`lease::store`]: the checkpoint goes to the lease table, conditional on owner and epoch.
 //!
@@ -49,7 +51,7 @@
 //! say, [`policy`] what IAM must allow.
 //!
 //! # Decisions and effects
-//! Pure, with time and randomness handed in: `stream::{page, reader, lineage, retention}`, `record`, `delivery::{lanes, targets, pace, watermark}`,
+//! Pure, with time and randomness handed in: `stream::{page, reader, lineage, retention}`, `record`, `delivery::{lanes, aggregate, targets, pace, watermark}`,
 //! `lease::{row, liveness, awaited, balance, plan, rewind}`, `import::plan`, `policy`, `retry`, `ops::{repeats, vitals, emf}`. A thin shell runs them (`worker`, `delivery::writer`,
 //! `lease::session`) over four ports: [`stream::source::StreamSource`], [`delivery::sink::KinesisSink`],
 //! [`lease::table::LeaseTable`] and [`machine::Machine`]. The worker takes clock, tasks and randomness from the last

@@ -64,9 +64,10 @@ Template.add_multi_constructor("!", short_form)
 def statements(template):
     for policy in template["Resources"]["TaskRole"]["Properties"]["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
-            if isinstance(statement, tuple):  # !If [condition, statement, AWS::NoValue]
-                statement = statement[1][1]
-            yield statement
+            if isinstance(statement, tuple):  # !If [condition, statement, another or AWS::NoValue]
+                yield from (branch for branch in statement[1][1:] if isinstance(branch, dict))
+            else:
+                yield statement
 
 
 def main():

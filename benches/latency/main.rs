@@ -1,11 +1,12 @@
 //! How long a change takes from the stream to Kinesis' acknowledgement: `cargo bench --bench latency`, a quick look with
 //! `-- --quick`. One shard that is being read, default settings, answers that take 10 ms each; then the same with a key
-//! that changes 50 times a second beside it.
+//! that changes 50 times a second beside it; and one that changes 1,000 times a second.
 #![allow(
     clippy::disallowed_methods,
     reason = "measures processes from outside, in real time: nothing here is simulated"
 )]
 
+mod hot;
 #[path = "../stage/mod.rs"]
 mod stage;
 #[path = "../../tests/support/mod.rs"]
@@ -29,6 +30,10 @@ const HOT: &str = "hot";
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let lasts = Duration::from_secs(if quick { 6 } else { 40 });
+    // A hot item and nothing else.
+    if std::env::args().any(|argument| argument == "--hot") {
+        return hot::measure(lasts);
+    }
     let stage = Stage::with_shards(1);
     stage.fake.world().quirks.answer_after = ANSWER_AFTER;
     let binary = std::fs::metadata(env!("CARGO_BIN_EXE_ddb-kinesis-bridge")).expect("the release binary");
@@ -48,6 +53,7 @@ fn main() {
     show(&stage, "beside");
     show(&stage, HOT);
     worker.terminate();
+    hot::measure(lasts);
 }
 
 /// Changes items of one kind at irregular times, and the hot one at its rate where wanted.

@@ -45,10 +45,15 @@ impl Stage {
 
     /// Starts a worker. Its id is its access key id too, so that the fake's log tells who asked.
     pub fn start(&self, id: &str) -> Worker {
-        Worker::start(id, &self.config(id))
+        self.start_with(id, "")
     }
 
-    fn config(&self, id: &str) -> String {
+    /// The same with these lines in the sink's section.
+    pub fn start_with(&self, id: &str, sink: &str) -> Worker {
+        Worker::start(id, &self.config(id, sink))
+    }
+
+    fn config(&self, id: &str, sink: &str) -> String {
         let endpoint = self.fake.endpoint();
         format!(
             r#"
@@ -71,6 +76,7 @@ region = "eu-central-1"
 stream = "{SINK}"
 endpoint_url = "{endpoint}"
 region = "eu-central-1"
+{sink}
 "#
         )
     }

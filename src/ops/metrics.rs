@@ -91,7 +91,7 @@ pub struct PipelineMetrics {
     pub paced_target_shards: Gauge,
     /// Bytes of changes that wait for such shards.
     pub held_bytes: Gauge,
-    /// Seconds a PutRecords call took.
+    /// Seconds a PutRecords or PutRecord call took.
     pub put_duration: Histogram,
     /// Seconds from a change to its acknowledgement.
     pub delivery_lag: Histogram,
@@ -257,7 +257,7 @@ impl Families {
             put_duration: add(
                 r,
                 "put_duration_seconds",
-                "Duration of PutRecords calls",
+                "Duration of PutRecords or PutRecord calls",
                 Family::new_with_constructor(put_buckets as fn() -> Histogram),
             ),
             delivery_lag: add(

@@ -1,7 +1,7 @@
 //! The writer over a small Kinesis, on tokio's paused clock: seconds of machine time do not count, only the clock's.
 
-mod appetite;
 mod aggregating;
+mod appetite;
 mod filling;
 mod kinesis;
 mod pacing;
