@@ -70,6 +70,8 @@ pub enum Sight {
     KeyOfTwoShards,
     /// One record carried several changes.
     Aggregate,
+    /// Kinesis refused a record that did.
+    AggregateRefused,
     /// A PutRecord named the record before its own.
     Numbered,
     /// Kinesis did not know the number any more.
@@ -77,7 +79,7 @@ pub enum Sight {
 }
 
 /// All of them.
-pub const ALL: [Sight; 41] = [
+pub const ALL: [Sight; 42] = [
     Sight::Rejected,
     Sight::Throttled,
     Sight::AnswerLost,
@@ -117,6 +119,7 @@ pub const ALL: [Sight; 41] = [
     Sight::LongSleep,
     Sight::KeyOfTwoShards,
     Sight::Aggregate,
+    Sight::AggregateRefused,
     Sight::Numbered,
     Sight::NumberRefused,
 ];
@@ -246,6 +249,8 @@ impl Lookout {
         if api == "PutRecords" {
             self.see(Sight::EntryFailed, outcome.contains(" failed") && !outcome.starts_with("0 failed"));
         }
+        let is_put = matches!(api, "PutRecords" | "PutRecord");
+        self.see(Sight::AggregateRefused, is_put && outcome == "ValidationException");
         self.see(Sight::NumberRefused, api == "PutRecord" && outcome == NUMBER_REFUSED);
         self.kinesis_shards(who, api, outcome);
         let mine = |shard: &Shard| {

@@ -203,6 +203,11 @@ fn put_one(
     Ok(Ok(Placement { shard_id: Arc::clone(&place.shard), sequence_number }))
 }
 
+/// Some aggregates are refused as they are, and with them their whole call; each of their changes alone is not.
+fn is_refused(state: &State, (_, table): At, entry: &PutEntry) -> bool {
+    carried(state, table, entry).is_ok_and(|changes| changes.len() > 2 && changes[0].seq % 7 == 0)
+}
+
 /// What the service does with a PutRecords request.
 fn put(
     state: &mut State,
@@ -211,7 +216,8 @@ fn put(
     entries: &[PutEntry],
 ) -> Result<Vec<Result<Placement, EntryError>>, ApiError> {
     let bytes: usize = entries.iter().map(PutEntry::size_bytes).sum();
-    if entries.is_empty() || entries.len() > 500 || bytes > 10 << 20 {
+    let has_refused = entries.iter().any(|entry| is_refused(state, at, entry));
+    if entries.is_empty() || entries.len() > 500 || bytes > 10 << 20 || has_refused {
         return Err(error("PutRecords", ErrorKind::Invalid));
     }
     entries.iter().map(|entry| put_one(state, who, at, entry, false)).collect()
@@ -228,6 +234,9 @@ fn put_ordered(
     let is_old = after.is_some_and(|number| number <= state.sinks[at.0].last_before_reshard);
     if is_old && state.dice.chance(500) {
         return Err(ApiError::new("PutRecord", ErrorKind::Invalid, NUMBER_REFUSED, "simulated"));
+    }
+    if is_refused(state, at, entry) {
+        return Err(error("PutRecord", ErrorKind::Invalid));
     }
     match put_one(state, who, at, entry, after.is_some())? {
         Ok(placement) => Ok((placement, "0 failed, 0 at the limit".to_owned())),
