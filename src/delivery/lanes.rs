@@ -357,4 +357,6 @@ impl Default for Lanes {
 #[cfg(test)]
 mod any_schedule;
 #[cfg(test)]
+mod parcels;
+#[cfg(test)]
 mod tests;

@@ -97,3 +97,21 @@ async fn a_full_target_shard_gets_fewer_and_fuller_records() {
     }
     assert!(rates[0] > 2_900 && rates[1] < 1_050, "{rates:?}");
 }
+
+/// Aggregates are counted by their bytes: of what a target shard cannot take little is rejected.
+#[tokio::test(start_paused = true)]
+async fn a_target_shard_at_its_bytes_limit_is_paced() {
+    let kinesis = SmallKinesis::new(1);
+    let keys = kinesis.keys(0, 20);
+    let mut stage = Stage::of(kinesis, 1, AGGREGATING).await;
+    // Twice the shard's bytes, in a third of its records.
+    for _ in 0..200 {
+        let page = (0..200).map(|n| (Arc::clone(&keys[n % keys.len()]), 1_000));
+        stage.submit(0, page.collect::<Vec<_>>(), More::Unknown).await;
+        stage.sleep_ms(100).await;
+    }
+    let (records, rejected) = (stage.metrics.records_put.get(), stage.kinesis.state().rejected);
+    let rate = stage.metrics.changes_delivered.get() / 20;
+    println!("{rate} changes a second in {records} records, {rejected} rejected");
+    assert!(rate > 900 && rejected * 5 < records, "{rate}, {rejected} of {records}");
+}
