@@ -86,6 +86,7 @@ impl Stage {
     async fn all_done(&mut self) {
         for inlet in &mut self.inlets {
             while !inlet.is_empty() {
+                assert!(!inlet.is_halted(), "{:?}", inlet.progress.borrow().halted);
                 inlet.progress.changed().await.expect("the writer lives");
             }
         }
