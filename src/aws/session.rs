@@ -28,7 +28,7 @@ const AHEAD: Duration = Duration::from_secs(5 * 60);
 /// A session counts as ended so long before its end: a request takes time to arrive.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// Credentials without an end are looked for again after this time: a file may hold others by then.
+/// Credentials without an end are asked for again after this time: a process that is run for them may give others by then.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// What one question may take; each source of credentials has shorter limits of its own, save a process that is run.
@@ -220,7 +220,7 @@ impl Renewal {
         (self.counting)(&told);
         let now_ms = self.machine.wall_ms();
         let held = self.seen.borrow().held.clone();
-        let left_s = held.as_ref().and_then(|held| left(held, now_ms)).map_or(0, |left| left.as_secs());
+        let left_s = held.as_ref().and_then(|held| left(held, now_ms)).map(|left| left.as_secs());
         if self.trouble.happened(self.machine.now()).is_some() {
             let identity = &self.whose.identity;
             tracing::warn!(identity, error = %told, left_s, "the session is not renewed; what is left of it is used");

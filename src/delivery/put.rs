@@ -1,5 +1,6 @@
-//! One PutRecords call, or one PutRecord, and what became of each of its records. A PutRecords call that no retry can mend is halved until the record
-//! that spoils it stands alone, so that one record never holds up the others (DESIGN, "unmendable whole call").
+//! One PutRecords call, or one PutRecord, and what became of each of its records. A PutRecords call that no retry can mend
+//! is halved until the record that spoils it stands alone, so that one record never holds up the others (DESIGN, "unmendable
+//! whole call").
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! From a change to a Kinesis record: partition key, payload, and what to do when it is too large.
 //!
-//! An [`Encoder`] is made once for a stream and encodes its changes one by one. The same change gives the same
-//! bytes, always: a redelivery is byte for byte the first delivery.
+//! An [`Encoder`] is made once for a stream and encodes its changes one by one. With the same options
+//! the same change gives the same bytes: a redelivery is byte for byte the first delivery.
 
 use std::sync::Arc;
 

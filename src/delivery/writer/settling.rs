@@ -117,6 +117,9 @@ impl Writer {
     /// A record that Kinesis will never take as it is. An aggregate: its changes one by one. A change alone: smaller, or its
     /// shard stops here (never the others).
     fn refused(&mut self, sent: Sent, entry: &PutEntry, error: &ApiError) {
+        if !self.shards.contains_key(&sent.shard) {
+            return;
+        }
         let now = self.putter.machine.now();
         if self.lanes.taken_apart(sent.lane, now) {
             self.metrics.api_error(error);

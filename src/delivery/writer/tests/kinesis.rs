@@ -113,7 +113,10 @@ impl Shard {
 /// The numbers of the changes that a record carries.
 fn changes_of(entry: &PutEntry) -> Vec<u64> {
     let changes = unpacked(&entry.partition_key, &entry.data).expect("an aggregate");
-    let number = |data: &[u8]| std::str::from_utf8(data).expect("text").trim_end().parse().expect("a number");
+    // Digits, then spaces up to the change's size.
+    let digits = |data: &[u8]| data.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let number =
+        |data: &[u8]| std::str::from_utf8(&data[..digits(data)]).expect("text").parse().expect("a number");
     changes.into_iter().map(number).collect()
 }
 
