@@ -273,7 +273,7 @@ impl Writer {
 
     fn tell_of_ready(&self) {
         let (records, bytes) = self.lanes.ready();
-        let enough_records = ENOUGH_ROUNDS * self.max_in_flight * self.limits.max_records;
+        let enough_records = ENOUGH_ROUNDS * self.max_in_flight * MAX_RECORDS;
         self.appetite.tell((records * 100 / enough_records).max(bytes * 100 / ENOUGH_BYTES));
     }
 
