@@ -34,6 +34,8 @@ DIGITS = 40
 # What each aggregate of the Kinesis Producer Library begins with.
 AGGREGATE = b"\xf3\x89\x9a\xc2"
 MOST_KEY_BYTES = 1024
+# Kept at the invocation's end, so that it can still answer: a record may take longer than all before it.
+RESERVE_MS = 10_000
 
 IS_NEWER = "attribute_not_exists(seq) OR seq < :seq"
 # The first change of a replay starts the item's watermark over; from then on it is that replay's.
@@ -41,18 +43,47 @@ IS_NEWER_OR_REPLAY = IS_NEWER + " OR attribute_not_exists(replay) OR replay <> :
 
 
 def handler(event, context, client=None, now=time.time):
-    """Lambda's entry point. Stops at the first record that fails: Lambda delivers it and all behind it again, in order."""
+    """Lambda's entry point. Stops at the first record that fails, or for which no time is left: Lambda delivers it and all
+    behind it again, in order."""
     client = client or dynamodb()
+    remaining = Remaining(context)
     for record in event["Records"]:
+        sequence_number = record["kinesis"]["sequenceNumber"]
+        stopped = {"batchItemFailures": [{"itemIdentifier": sequence_number}]}
+        if not remaining.suffices():
+            log.info("no time for record %s of %s: it comes again", sequence_number, record.get("eventSourceARN"))
+            return stopped
         try:
             for data in payloads(record):
                 apply(client, change_of(data), now())
         except Exception as error:
             # Not the record itself: it holds an item.
-            sequence_number = record["kinesis"]["sequenceNumber"]
             log.error("record %s of %s: %s", sequence_number, record.get("eventSourceARN"), type(error).__name__)
-            return {"batchItemFailures": [{"itemIdentifier": sequence_number}]}
+            return stopped
     return {"batchItemFailures": []}
+
+
+class Remaining:
+    """The invocation's time. One that runs out of it answers nothing, and the whole batch comes again: a batch that takes
+    too long would do so for ever. So the records done are reported before that, and Lambda goes on behind them."""
+
+    def __init__(self, context):
+        # Not every runtime tells.
+        self.left_ms = getattr(context, "get_remaining_time_in_millis", None)
+        self.before_ms = None
+        self.slowest_ms = 0
+
+    def suffices(self):
+        """Asked before each record: whether it can be done as well. The first always can, or nothing would get on."""
+        if self.left_ms is None:
+            return True
+        left_ms = self.left_ms()
+        if self.before_ms is None:
+            self.reserve_ms = min(RESERVE_MS, left_ms / 4)
+        else:
+            self.slowest_ms = max(self.slowest_ms, self.before_ms - left_ms)
+        self.before_ms = left_ms
+        return left_ms >= self.slowest_ms + self.reserve_ms
 
 
 def dynamodb():

@@ -12,13 +12,32 @@ class Failed(Exception):
     """The table does not answer: the handler sees it."""
 
 
+class Context:
+    """What an invocation knows of its time, which passes when `spend` is called. At its end the process is gone."""
+
+    def __init__(self, timeout_ms):
+        self.left_ms = timeout_ms
+
+    def get_remaining_time_in_millis(self):
+        return self.left_ms
+
+    def spend(self, ms):
+        self.left_ms -= ms
+        if self.left_ms <= 0:
+            raise Died
+
+
 class Lambda:
-    """Drives `invoke(event)` over a Kinesis stream until every shard is at its end."""
+    """Drives `invoke(event, context)` over a Kinesis stream until every shard is at its end."""
+
+    # Less than a batch may take, more than a record does.
+    TIMEOUT_MS = 12_000
+    MOST_MS_A_WRITE = 1_000
 
     def __init__(self, random, kinesis, invoke):
         self.random, self.kinesis, self.invoke = random, kinesis, invoke
         self.checkpoints = [0] * len(kinesis.shards)
-        self.event = None
+        self.event = self.context = None
         self.overlapping = False
         self.invocations = 0
 
@@ -32,7 +51,7 @@ class Lambda:
         self.event = event_of(shard, records)
         self.invocations += 1
         try:
-            answer = self.invoke(self.event)
+            answer = self.invoked()
         except Died:
             return  # the whole batch again
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
@@ -43,8 +62,18 @@ class Lambda:
             # Lambda itself lost its place.
             self.checkpoints[shard] = self.random.randint(0, self.checkpoints[shard])
 
+    def invoked(self):
+        """One invocation with the batch at hand, which has its own time."""
+        around, self.context = self.context, Context(self.TIMEOUT_MS)
+        try:
+            return self.invoke(self.event, self.context)
+        finally:
+            self.context = around
+
     def trouble(self):
-        """At a write: it fails, the function dies, or a second invocation of the same batch overtakes this one."""
+        """At a write: it takes its time, fails, the function dies, or a second invocation of the same batch overtakes this
+        one."""
+        self.context.spend(self.random.randint(0, self.MOST_MS_A_WRITE))
         luck = self.random.random()
         if luck < 0.05:
             raise Failed
@@ -53,7 +82,7 @@ class Lambda:
         if luck < 0.11 and not self.overlapping:
             self.overlapping = True
             try:
-                self.invoke(self.event)
+                self.invoked()
             except Died:
                 pass
             finally:

@@ -36,7 +36,7 @@ def story(seed, table=None, count=None):
     # Without the library nothing that is aggregated can be read.
     history.bridge(rng, life, kinesis, form, aggregate and lambda_handler.deaggregate_records is not None)
     table = table or MemoryTable()
-    service = Lambda(rng, kinesis, lambda event: lambda_handler.handler(event, None, client=table, now=lambda: NOW))
+    service = Lambda(rng, kinesis, lambda *given: lambda_handler.handler(*given, client=table, now=lambda: NOW))
     table.before = table.after = service.trouble
     with mock.patch.dict(os.environ, ENVIRONMENT):
         service.run()
