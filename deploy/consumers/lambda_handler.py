@@ -57,8 +57,8 @@ def handler(event, context, client=None, now=time.time):
             for data in payloads(record):
                 apply(client, change_of(data), now())
         except Exception as error:
-            # Not the record itself: it holds an item.
-            log.error("record %s of %s: %s", sequence_number, record.get("eventSourceARN"), type(error).__name__)
+            # Not the record itself, which holds an item, nor the error's text, which may quote it.
+            log.error("record %s of %s: %s", sequence_number, record.get("eventSourceARN"), code_of(error))
             return stopped
     return {"batchItemFailures": []}
 
@@ -97,6 +97,12 @@ def dynamodb():
 
 
 _client = None
+
+
+def code_of(error):
+    """What AWS calls it; else the exception's type."""
+    response = getattr(error, "response", None)
+    return response["Error"]["Code"] if response else type(error).__name__
 
 
 def payloads(record):
@@ -158,6 +164,20 @@ def attribute(value):
 
 
 def apply(client, change, now):
+    """True where the change was new. A copy has a key and a watermark more than its item, and lies a level deeper: where
+    the item is as large or as deep as DynamoDB allows, the table refuses it, and would for ever."""
+    try:
+        return write(client, change, now)
+    except Exception as error:
+        if code_of(error) != "ValidationException" or change["removed"] or change["image"] is None:
+            raise
+    is_new = write(client, dict(change, image=None), now)
+    if is_new:
+        log.warning("change %s: ValidationException, its copy is incomplete", change["seq"].lstrip("0"))
+    return is_new
+
+
+def write(client, change, now):
     """Effect and watermark in one write. True where the change was new."""
     values = {":seq": {"S": change["seq"]}}
     sets, removes = ["seq = :seq"], []
@@ -167,7 +187,8 @@ def apply(client, change, now):
         sets.append("expires_at = :end")
         removes += ["#item", "incomplete"]
     elif change["image"] is None:
-        # The stream holds no new image, or it was too large for Kinesis (`truncated`): the copy can only say so.
+        # The stream holds no new image, it was too large for Kinesis (`truncated`), or the table refused it: the copy can
+        # only say so.
         values[":yes"] = {"BOOL": True}
         sets.append("incomplete = :yes")
         removes += ["#item", "expires_at"]

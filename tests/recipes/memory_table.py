@@ -4,8 +4,22 @@ a wrong one has its wrong effect. One write is one step; `before` runs ahead of 
 import re
 
 
-class ConditionalCheckFailedException(Exception):
-    pass
+# What DynamoDB allows an item.
+MOST_BYTES = 400 * 1024
+MOST_LEVELS = 32
+
+
+class ClientError(Exception):
+    """As botocore raises it: with the code that AWS gave, and a text that may quote the request."""
+
+    def __init__(self, code, message=""):
+        super().__init__(f"An error occurred ({code}): {message}")
+        self.response = {"Error": {"Code": code, "Message": message}}
+
+
+class ConditionalCheckFailedException(ClientError):
+    def __init__(self):
+        super().__init__("ConditionalCheckFailedException")
 
 
 class Exceptions:
@@ -29,6 +43,8 @@ class MemoryTable:
         used = set(re.findall(r"[:#]\w+", UpdateExpression + " " + ConditionExpression))
         if used != set(names) | set(values):
             raise ValueError(f"placeholders used and given differ: {used ^ (set(names) | set(values))}")
+        if any(levels(value) > MOST_LEVELS for value in values.values()):
+            raise ClientError("ValidationException", f"Nesting Levels have exceeded supported limits: {values}")
         key = Key["pk"]["S"]
         item = self.items.get(key, {})
         if not any(holds(clause, item, values) for clause in ConditionExpression.split(" OR ")):
@@ -40,6 +56,8 @@ class MemoryTable:
             item[names.get(name, name)] = values[value]
         for name in filter(None, removes.split(", ")):
             item.pop(names.get(name, name), None)
+        if sum(len(name.encode()) + size_bytes(value) for name, value in item.items()) > MOST_BYTES:
+            raise ClientError("ValidationException", f"Item size has exceeded the maximum allowed size: {values}")
         self.items[key] = item
         self.applied.append((key, values[":seq"]["S"]))
         self.after()
@@ -49,6 +67,23 @@ class MemoryTable:
         gone = [key for key, item in self.items.items() if int(item.get("expires_at", {"N": str(2**63)})["N"]) < now]
         for key in gone:
             del self.items[key]
+
+
+def levels(value):
+    """The attribute itself is the first."""
+    ((kind, held),) = value.items()
+    inner = held.values() if kind == "M" else held if kind == "L" else []
+    return 1 + max(map(levels, inner), default=0)
+
+
+def size_bytes(value):
+    """Nearly as DynamoDB counts: enough to tell what is far above the limit from what is not."""
+    ((kind, held),) = value.items()
+    if kind == "M":
+        return 3 + sum(1 + len(name.encode()) + size_bytes(one) for name, one in held.items())
+    if kind == "L":
+        return 3 + sum(1 + size_bytes(one) for one in held)
+    return len(held.encode()) if isinstance(held, str) else 1
 
 
 def holds(clause, item, values):

@@ -16,6 +16,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent.parent / "deploy" / "consumers")]
 
 import history  # noqa: E402
 import lambda_handler  # noqa: E402
+import real_table  # noqa: E402
 from lambda_service import Lambda  # noqa: E402
 from memory_table import MemoryTable  # noqa: E402
 
@@ -254,47 +255,16 @@ class Records(unittest.TestCase):
                 lambda_handler.padded(number)
 
 
-class RealTable(MemoryTable):
-    """The same over a DynamoDB: its answers, and our record of what it took."""
-
-    def __init__(self, client, name):
-        super().__init__()
-        self.client, self.name, self.exceptions = client, name, client.exceptions
-
-    def update_item(self, **request):
-        self.before()
-        self.client.update_item(**request)
-        self.applied.append((request["Key"]["pk"]["S"], request["ExpressionAttributeValues"][":seq"]["S"]))
-        self.after()
-
-    @property
-    def items(self):
-        scanned = self.client.scan(TableName=self.name, ConsistentRead=True)["Items"]
-        return {item["pk"]["S"]: item for item in scanned}
-
-    @items.setter
-    def items(self, nothing):
-        pass
-
-
-@unittest.skipUnless(os.environ.get("BRIDGE_TEST_ENDPOINT"), "no BRIDGE_TEST_ENDPOINT")
+@unittest.skipUnless(real_table.ENDPOINT, "no BRIDGE_TEST_ENDPOINT")
 class AgainstDynamoDb(unittest.TestCase):
     def test_each_change_is_applied_once_and_in_order(self):
-        import boto3
-
         logging.disable(logging.CRITICAL)
         self.addCleanup(logging.disable, logging.NOTSET)
-        client = boto3.client("dynamodb", endpoint_url=os.environ["BRIDGE_TEST_ENDPOINT"], region_name="us-east-1",
-                              aws_access_key_id="test", aws_secret_access_key="test")
         for seed in range(10):
-            name = f"copies-{os.getpid()}-{seed}"
-            client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST",
-                                AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-                                KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
-            with self.subTest(SEED=seed), mock.patch.dict(ENVIRONMENT, TARGET_TABLE=name):
-                story(seed, RealTable(client, name))
-            client.delete_table(TableName=name)
-        print(f"\n10 histories against {re.sub('//.*@', '//', os.environ['BRIDGE_TEST_ENDPOINT'])}")
+            with self.subTest(SEED=seed), real_table.made(f"copies-{os.getpid()}-{seed}") as table:
+                with mock.patch.dict(ENVIRONMENT, TARGET_TABLE=table.name):
+                    story(seed, table)
+        print(f"\n10 histories against {re.sub('//.*@', '//', real_table.ENDPOINT)}")
 
 
 if __name__ == "__main__":
