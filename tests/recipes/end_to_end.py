@@ -8,7 +8,7 @@ Wants an endpoint that serves DynamoDB, its streams, Kinesis, STS and Lambda and
 and runs functions without Docker.
 """
 
-import collections
+import base64
 import io
 import json
 import os
@@ -21,6 +21,7 @@ import time
 import zipfile
 
 import boto3
+from aws_kinesis_agg.deaggregator import deaggregate_records
 
 HERE = pathlib.Path(__file__).parent
 HANDLER = HERE.parent.parent / "deploy" / "consumers" / "lambda_handler.py"
@@ -57,6 +58,7 @@ region = "eu-west-1"
 endpoint_url = "{ENDPOINT}"
 role_arn = "{SINK_ROLE}"
 external_id = "sink-1"
+aggregation = "kpl"
 [pipeline.record]
 format = "dynamodb_json"
 """
@@ -122,16 +124,30 @@ def write(rng, changes, alive, version):
 
 
 def delivered():
-    """Every record that the Kinesis stream holds."""
+    """Every record that the Kinesis stream holds: its changes."""
     found = []
     for shard in kinesis.list_shards(StreamName=STREAM)["Shards"]:
         iterator = kinesis.get_shard_iterator(StreamName=STREAM, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
         iterator = iterator["ShardIterator"]
         while iterator:
             page = kinesis.get_records(ShardIterator=iterator)
-            found += [record["Data"] for record in page["Records"]]
+            found += map(changes, page["Records"])
             iterator = page.get("NextShardIterator") if page["Records"] else None
     return found
+
+
+def changes(record):
+    """The changes that a Kinesis record carries: one, or an aggregate's, as AWS' library finds them."""
+    as_lambda = {"kinesisSchemaVersion": "1.0", "sequenceNumber": record["SequenceNumber"],
+                 "approximateArrivalTimestamp": record["ApproximateArrivalTimestamp"],
+                 "data": base64.b64encode(record["Data"]).decode()}
+    found = deaggregate_records([{"kinesis": as_lambda}])
+    return [json.loads(base64.b64decode(one["kinesis"]["data"]))["dynamodb"] for one in found]
+
+
+def numbers():
+    """The sequence number of every change in Kinesis, repeats and all."""
+    return [change["SequenceNumber"] for record in delivered() for change in record]
 
 
 def wait_for(what, look):
@@ -174,16 +190,19 @@ def main():
         if own_account.returncode != 1:
             sys.exit("the endpoint does not keep accounts apart: without roles `check` should find neither end")
         for life in range(kills + 1):
+            before = len(numbers())
+            # What waits when the bridge comes travels in aggregates.
+            written = write(rng, 50, alive, written)
             bridge = subprocess.Popen(command("run"), env=environment, stdout=log, stderr=log)
             try:
-                before = len(delivered())
-                written = write(rng, 100, alive, written)
+                wait_for("some records", lambda: len(numbers()) > before + 20)
+                # And what is written while it runs, alone or a few together.
+                written = write(rng, 50, alive, written)
                 if life < kills:
                     # In the middle: some of it has landed, and its checkpoint is behind.
-                    wait_for("some records", lambda: len(delivered()) > before + 20)
                     bridge.kill()
                 else:
-                    wait_for("every change in Kinesis", lambda: len(set(map(number, delivered()))) == written)
+                    wait_for("every change in Kinesis", lambda: len(set(numbers())) == written)
                     wait_for("the copy", is_copied)
                     bridge.terminate()
                     if bridge.wait(STUCK_S) != 0:
@@ -196,17 +215,16 @@ def main():
                 bridge.kill()
                 bridge.wait()
     records = delivered()
-    repeats = sum(count - 1 for count in collections.Counter(map(number, records)).values())
+    aggregates = sum(len(record) > 1 for record in records)
+    if aggregates == 0:
+        sys.exit("no record carries more than one change: nothing was aggregated")
+    repeats = sum(map(len, records)) - written
     tombstones = [one for one in scan(copies, COPIES) if "expires_at" in one]
-    seen = {json.loads(data)["dynamodb"]["Keys"]["order"]["N"] for data in records}
+    seen = {change["Keys"]["order"]["N"] for record in records for change in record}
     if len(tombstones) != len(seen) - len(alive):
         sys.exit(f"{len(tombstones)} tombstones, and {len(seen) - len(alive)} items were removed")
-    print(f"{written} changes, {kills} kills: {len(records)} records in Kinesis, {repeats} of them repeats; "
-          f"the copy has {len(alive)} items and {len(tombstones)} tombstones")
-
-
-def number(data):
-    return json.loads(data)["dynamodb"]["SequenceNumber"]
+    print(f"{written} changes, {kills} kills: {len(records)} records in Kinesis, {aggregates} of them aggregates, with "
+          f"{repeats} repeats; the copy has {len(alive)} items and {len(tombstones)} tombstones")
 
 
 if __name__ == "__main__":
