@@ -106,7 +106,8 @@ def make():
                               Environment={"Variables": variables})
     arn = kinesis.describe_stream_summary(StreamName=STREAM)["StreamDescriptionSummary"]["StreamARN"]
     functions.create_event_source_mapping(FunctionName=FUNCTION, EventSourceArn=arn, StartingPosition="TRIM_HORIZON",
-                                          BatchSize=50, FunctionResponseTypes=["ReportBatchItemFailures"])
+                                          BatchSize=50, BisectBatchOnFunctionError=True,
+                                          FunctionResponseTypes=["ReportBatchItemFailures"])
 
 
 def write(rng, changes, alive, version):
