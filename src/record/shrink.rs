@@ -3,13 +3,9 @@
 //! The limit is read from the target stream, and it can be lowered afterwards: then Kinesis refuses a record that
 //! our limit allowed. By that time the page is gone, so the payload itself is cut.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
 use super::envelope::{Format, put};
 use super::truncated::Truncated;
+use super::walk::members;
 use crate::stream::json_str::JsonStr;
 
 /// Writes `data`, a payload of an [`Encoder`](super::envelope::Encoder), with one image less: the old one if it
@@ -39,10 +35,9 @@ struct Object<'a>(Vec<(JsonStr<'a>, &'a str)>);
 
 impl<'a> Object<'a> {
     fn parse(json: &'a str) -> Option<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let object = Members.deserialize(&mut deserializer).ok()?;
-        deserializer.end().ok()?;
-        Some(object)
+        let mut all = Vec::new();
+        members(json, |name, value| all.push((name, value.get())))?;
+        Some(Self(all))
     }
 
     fn get(&self, name: &str) -> Option<&'a str> {
@@ -100,33 +95,6 @@ impl<'a> Object<'a> {
         put(&mut out, "}");
         out.shrink_to_fit();
         out
-    }
-}
-
-/// Reads an object's members without looking into them.
-struct Members;
-
-impl<'de> DeserializeSeed<'de> for Members {
-    type Value = Object<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Object<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(name) = map.next_key()? {
-            members.push((name, map.next_value::<&'de RawValue>()?.get()));
-        }
-        Ok(Object(members))
     }
 }
 
