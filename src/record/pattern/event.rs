@@ -22,8 +22,6 @@ impl Event<'_> {
             let field = &pattern.fields[index];
             match (&*field.name, &field.node) {
                 ("dynamodb", Node::Object(object)) => self.find_in_change(object),
-                // It is an object, always.
-                ("dynamodb", node @ Node::Leaf(_)) => node.missing(),
                 _ => find_in(field, self.member(&field.name)),
             }
         })

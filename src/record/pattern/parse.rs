@@ -158,7 +158,7 @@ impl<'t> Parser<'t> {
         let (node, inner) = match at.member(&text) {
             Ok(position) => self.node(value, position, &path)?,
             // What is never there may well be asked not to be there.
-            Err(why) => match self.node(value, Position::Attributes, &path) {
+            Err(why) => match self.node(value, Position::Nowhere, &path) {
                 Ok((node, cost)) if !node.needs_presence() => (node, cost),
                 _ => return Err(self.error(name.as_json(), format!("`{}`: {why}", path.join(".")))),
             },
@@ -207,15 +207,11 @@ impl<'t> Parser<'t> {
         }
         let mut leaf = Leaf { tests: Vec::new(), or_absent: false, holds_digits: at.holds_digits() };
         for alternative in alternatives {
-            match test(self, alternative)? {
-                None => leaf.or_absent = true,
-                Some(test) => {
-                    at.takes(&test).map_err(|why| {
-                        self.error(alternative.get(), format!("`{}`: {why}", path.join(".")))
-                    })?;
-                    leaf.tests.push(test);
-                }
-            }
+            let test = test(self, alternative)?;
+            let taken = test.as_ref().map_or_else(|| at.takes_absence(), |test| at.takes(test));
+            taken.map_err(|why| self.error(alternative.get(), format!("`{}`: {why}", path.join("."))))?;
+            leaf.or_absent |= test.is_none();
+            leaf.tests.extend(test);
         }
         Ok(leaf)
     }

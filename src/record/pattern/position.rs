@@ -17,6 +17,8 @@ pub(super) enum Position {
     Value,
     /// A text, a number or the like, perhaps in an array.
     Scalar(Kind),
+    /// Where a record never has anything.
+    Nowhere,
 }
 
 /// What a scalar is.
@@ -83,7 +85,7 @@ impl Position {
             Self::Identity => Some(IDENTITY),
             Self::Value => Some(VALUE),
             Self::Attributes => None,
-            Self::Scalar(_) => Some(&[]),
+            Self::Scalar(_) | Self::Nowhere => Some(&[]),
         }
     }
 
@@ -113,10 +115,9 @@ impl Position {
     /// Whether an alternative can match what stands here, or why not.
     pub(super) fn takes(self, test: &Test) -> Result<(), String> {
         let fits = match (self, test) {
-            (_, Test::Exists) => {
-                !matches!(self, Self::Record | Self::Change | Self::Attributes | Self::Value)
-            }
-            (Self::Identity, Test::Null) => true,
+            (Self::Scalar(_), Test::Exists) | (Self::Identity, Test::Null) => true,
+            // Null is there, so it would find what nobody deleted.
+            (Self::Identity, Test::Exists) => return Err(self.not_of_a_leaf()),
             (Self::Scalar(Kind::Event), Test::Text(TextTest::Is(wanted))) if !wanted.any_case => {
                 EVENTS.contains(&wanted.text.as_str())
             }
@@ -137,10 +138,35 @@ impl Position {
         }
     }
 
+    /// Whether `exists: false` can be told from its opposite here, or why not. It is about a value that is no object: of what
+    /// is an object whenever it is there, it holds always.
+    pub(super) fn takes_absence(self) -> Result<(), String> {
+        match self {
+            // A list in a whole pattern's place is refused for that.
+            Self::Scalar(_) | Self::Nowhere | Self::Record => Ok(()),
+            Self::Change | Self::Identity | Self::Attributes | Self::Value => Err(self.not_of_a_leaf()),
+        }
+    }
+
+    fn not_of_a_leaf(self) -> String {
+        let instead = match self {
+            Self::Identity => {
+                r#"[null] for what no service deleted, or ask for {"type": [{"exists": true}]}"#
+            }
+            Self::Value => r#"its type first, such as {"S": [{"exists": false}]}"#,
+            Self::Attributes => {
+                r#"an attribute's name and its type first, such as {"discount": {"S": [{"exists": false}]}}"#
+            }
+            _ => r#"a member first, such as {"SizeBytes": [{"exists": false}]}"#,
+        };
+        format!("{}, and exists is about a value that is no object; write {instead}", self.what())
+    }
+
     fn what(self) -> &'static str {
         match self {
             Self::Record | Self::Change => "an object stands here",
             Self::Identity => "null stands here, or an object with type and principalId",
+            Self::Nowhere => "nothing stands here",
             Self::Attributes => "an object of attributes stands here",
             Self::Value => "an attribute's value stands here, an object that names its type",
             Self::Scalar(Kind::Text) => "a text stands here",
@@ -157,6 +183,7 @@ impl Position {
             Self::Record => r#"{"eventName": ["INSERT"]}"#,
             Self::Change => r#"{"NewImage": {…}}"#,
             Self::Identity => r#"[null], or {"type": ["Service"]}"#,
+            Self::Nowhere => r#"[{"exists": false}]"#,
             Self::Attributes => r#"{"status": {"S": ["open"]}}, the attribute's name and its type first"#,
             Self::Value => r#"its type first, such as {"S": ["open"]} or {"N": [{"numeric": [">", 5]}]}"#,
             Self::Scalar(Kind::Text) => r#"it in quotes, such as ["open"] or [{"prefix": "op"}]"#,

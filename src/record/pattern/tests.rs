@@ -116,7 +116,6 @@ fn the_operators_mean_what_aws_says() {
         (r#"{"product":{"S":[{"exists":true}]}}"#, r#"{"other":{"S":"x"}}"#, false),
         (r#"{"product":{"S":[{"exists":false}]}}"#, r#"{"other":{"S":"x"}}"#, true),
         (r#"{"product":{"S":[{"exists":false}]}}"#, r#"{"product":{"S":"x"}}"#, false),
-        (r#"{"product":[{"exists":false}]}"#, r#"{"product":{"S":"x"}}"#, true),
         (r#"{"product":{"S":[{"exists":false},"x"]}}"#, r#"{"product":{"S":"x"}}"#, true),
         (r#"{"product":{"S":[{"exists":false},"x"]}}"#, r#"{"product":{"S":"y"}}"#, false),
         (r#"{"product":{"S":[{"exists":false},"x"]}}"#, r#"{"product":{"N":"1"}}"#, true),
@@ -236,6 +235,7 @@ fn every_member_of_the_record_can_be_asked_for() {
     let insert = Change::new("INSERT", "KEYS_ONLY");
     assert!(matches(r#"{"userIdentity":[null]}"#, &insert));
     assert!(!matches(r#"{"userIdentity":{"type":[{"exists":true}]}}"#, &insert));
+    assert!(matches(r#"{"userIdentity":{"type":[{"exists":false}]}}"#, &insert));
 }
 
 #[test]
@@ -349,6 +349,21 @@ fn a_mistake_is_pointed_at() {
             "`dynamodb.NewImage.a`: an attribute's value stands here",
         ),
         (r#"{"dynamodb": {"NewImage": [¦{"exists": true}]}}"#, "an object of attributes stands here"),
+        // Of what is an object whenever it is there, `exists` says nothing.
+        (
+            r#"{"dynamodb": {"NewImage": {"discount": [¦{"exists": false}]}}}"#,
+            r#"no object; write its type first, such as {"S": [{"exists": false}]}"#,
+        ),
+        (r#"{"dynamodb": {"NewImage": {"a": {"L": [¦{"exists": false}]}}}}"#, "write its type first"),
+        (r#"{"dynamodb": {"NewImage": {"a": {"M": [¦{"exists": false}]}}}}"#, r#"{"discount": {"S": [{"#),
+        (
+            r#"{"dynamodb": {"NewImage": [¦{"exists": false}]}}"#,
+            r#"`dynamodb.NewImage`: an object of attributes stands here, and exists is about a value that is no object"#,
+        ),
+        (r#"{"dynamodb": [¦{"exists": false}]}"#, "write a member first"),
+        (r#"{"userIdentity": [¦{"exists": true}]}"#, "write [null] for what no service deleted"),
+        (r#"{"userIdentity": [null, ¦{"exists": false}]}"#, r#"{"type": [{"exists": true}]}"#),
+        (r#"{¦"detail": {"state": [{"exists": true}]}}"#, "`detail`: the record has no member"),
         (r#"{"dynamodb": {"NewImage": {"a": {¦"X": ["x"]}}}}"#, "write one of S, N, B"),
         (r#"{"dynamodb": {"NewImage": {"a": {"S": {¦"b": ["x"]}}}}}"#, "a text stands here"),
         (r#"{"dynamodb": {"NewImage": {"a": {"BOOL": [¦"true"]}}}}"#, "true or false stands here"),
