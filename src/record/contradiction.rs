@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::key::KeySchema;
+use super::pattern::Lack;
 use super::selection::{Attributes, Images, Selection};
 
 /// One thing asked for in vain.
@@ -103,7 +104,7 @@ fn filter_in_vain(
     keys: &KeySchema,
 ) -> Option<(String, String)> {
     let is_key = |name: &str| name == keys.partition_key || keys.sort_key.as_deref() == Some(name);
-    let (name, place) =
+    let Lack { name, place } =
         selection.filter.as_ref()?.never_there(|member, attribute| match (member, attribute) {
             ("NewImage", _) => view.new,
             ("OldImage", _) => view.old,

@@ -19,6 +19,7 @@ mod tests_of;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use missing::Lack;
 pub use parse::PatternError;
 
 use std::fmt;
