@@ -7,7 +7,7 @@ use super::settings::Record;
 use super::values::quoted;
 use crate::record::envelope::Format;
 use crate::record::key::PartitionKeyMode;
-use crate::record::pattern::Pattern;
+use crate::record::pattern::{Lack, Pattern};
 use crate::record::selection::{Attributes, Events, Images, Selection, TtlDeletes};
 
 pub(super) fn record(section: &Section<'_>) -> Record {
@@ -151,6 +151,7 @@ fn reject_contradictions(section: &Section<'_>, selection: &Selection) {
         let message = "\"old\" asks for the old image, which inserts do not have, and nothing else is carried; write \"new\" or \"keys\"";
         section.reject("images", message);
     }
+    reject_filter_in_vain(section, selection);
     let list = match selection.attributes {
         Attributes::All => return,
         Attributes::Only(_) => "include_attributes",
@@ -162,4 +163,33 @@ fn reject_contradictions(section: &Section<'_>, selection: &Selection) {
             "chooses attributes of images, and `images = \"keys\"` carries none; remove one of the two";
         section.reject(list, message);
     }
+}
+
+/// A filter on images that the changes which are carried do not have.
+fn reject_filter_in_vain(section: &Section<'_>, selection: &Selection) {
+    let Some(filter) = &selection.filter else { return };
+    let Events { insert, modify, remove } = selection.events;
+    let only_ttl = selection.ttl_deletes == TtlDeletes::Only;
+    if modify && !only_ttl {
+        // A modification has both images.
+        return;
+    }
+    let kinds = [(insert && !only_ttl, "inserts", "OldImage"), (remove, "deletes", "NewImage")];
+    let carried = kinds.into_iter().filter(|(is_carried, ..)| *is_carried);
+    let lacks =
+        carried.map(|(_, kind, lacking)| Some((kind, filter.never_there(|member, _| member != lacking)?)));
+    let lacks: Option<Vec<(&str, Lack)>> = lacks.collect();
+    let Some((first, lacks)) = lacks.as_deref().and_then(|lacks| lacks.first().zip(Some(lacks))) else {
+        return;
+    };
+    let why: Vec<String> = lacks
+        .iter()
+        .map(|(kind, Lack { name, place })| format!("{kind} do not have `{name}` ({place} of the pattern)"))
+        .collect();
+    let key = if only_ttl { "ttl_deletes" } else { "events" };
+    let message = format!(
+        "matches nothing that `{key}` carries: {}; filter by the image that is there, or change `{key}`",
+        why.join(", and ")
+    );
+    section.reject_within("filter", filter.text(), first.1.place.line, &message);
 }

@@ -96,6 +96,44 @@ fn contradictions_name_key_and_remedy() {
     }
 }
 
+/// Refused for what the carried kinds of change lack, as `images` is; not where the filter matches without.
+#[test]
+fn a_filter_on_an_image_that_no_carried_change_has() {
+    const NEW: &str = r#"{"dynamodb": {"NewImage": {"a": {"S": ["x"]}}}}"#;
+    const OLD: &str = r#"{"dynamodb": {"OldImage": {"a": {"S": ["x"]}}}}"#;
+    const BOTH: &str = r#"{"dynamodb": {"NewImage": {"a": {"S": ["x"]}}, "OldImage": {"a": {"S": ["y"]}}}}"#;
+    const EITHER: &str =
+        r#"{"dynamodb": {"$or": [{"NewImage": {"a": {"S": ["x"]}}}, {"OldImage": {"a": {"S": ["x"]}}}]}}"#;
+    const NONE: &str = r#"{"dynamodb": {"OldImage": {"a": {"S": [{"exists": false}]}}}}"#;
+    for (choice, filter, parts) in [
+        ("events = [\"remove\"]", NEW, Some("deletes do not have `dynamodb.NewImage` (line 2, column 15")),
+        ("ttl_deletes = \"only\"", NEW, Some("nothing that `ttl_deletes` carries: deletes do not have")),
+        ("ttl_deletes = \"only\"", BOTH, Some("or change `ttl_deletes`")),
+        ("events = [\"insert\"]", OLD, Some("inserts do not have `dynamodb.OldImage`")),
+        (
+            "events = [\"insert\", \"remove\"]",
+            BOTH,
+            Some("`dynamodb.OldImage` (line 2, column 48 of the pattern), and deletes"),
+        ),
+        ("events = [\"remove\"]", OLD, None),
+        ("ttl_deletes = \"only\"", OLD, None),
+        ("events = [\"insert\"]", NEW, None),
+        ("events = [\"insert\", \"remove\"]", NEW, None),
+        ("events = [\"insert\", \"remove\"]", OLD, None),
+        ("events = [\"modify\"]", BOTH, None),
+        ("", BOTH, None),
+        ("events = [\"insert\"]", EITHER, None),
+        ("events = [\"remove\"]", EITHER, None),
+        ("events = [\"insert\"]", NONE, None),
+    ] {
+        let record = format!("{choice}\nfilter = '''\n\n{filter}'''");
+        match parts {
+            Some(part) => refused(&record, &["bridge.toml:9: pipeline[0].record.filter: ", part]),
+            None => assert!(selection(&record).filter.is_some()),
+        }
+    }
+}
+
 /// In the file where the string stands there as it is, else in the pattern alone.
 #[test]
 fn a_mistake_in_a_filter_is_pointed_at_in_the_file() {

@@ -48,6 +48,11 @@ impl Pattern {
         parse::pattern(text).map(|root| Self { root, text: text.to_owned() })
     }
 
+    /// As it was read.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether a change's record, as the source's encoder would write it whole, matches.
     pub(super) fn matches(&self, record: &StreamRecord<'_>, source: &Source) -> bool {
         event::Event { record, source }.find(&self.root) != Found::No
