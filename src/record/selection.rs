@@ -21,7 +21,7 @@ pub struct Selection {
     pub events: Events,
     pub ttl_deletes: TtlDeletes,
     pub filter: Option<Arc<Pattern>>,
-    /// Leaves out a modification after which the chosen attributes are what they were.
+    /// Leaves out a modification after which the chosen attributes are what they were, and the item under the filter as before.
     pub drop_unchanged: bool,
     pub images: Images,
     pub attributes: Attributes,
@@ -82,16 +82,24 @@ impl Selection {
         self.events.take(record.event_name)
             && self.ttl_deletes.take(record)
             && self.filter.as_ref().is_none_or(|filter| filter.matches(record, source))
-            && !(self.drop_unchanged && self.is_unchanged(record, keys))
+            && !(self.drop_unchanged && self.is_unchanged(record, source, keys))
     }
 
-    fn is_unchanged(&self, record: &StreamRecord<'_>, keys: &KeySchema) -> bool {
+    fn is_unchanged(&self, record: &StreamRecord<'_>, source: &Source, keys: &KeySchema) -> bool {
         let (EventName::Modify, Some(new), Some(old)) =
             (record.event_name, record.new_image, record.old_image)
         else {
             return false;
         };
         unchanged::is_unchanged(new, old, |name| self.attributes.take(name, keys))
+            && [old, new].iter().all(|image| self.lets_stay(record, image, source))
+    }
+
+    /// Whether the filter takes the change also if the item was like this before it and after it. Where it does not, the
+    /// item came under the filter or left it, and that is a change whatever the chosen attributes say.
+    fn lets_stay(&self, record: &StreamRecord<'_>, image: &RawValue, source: &Source) -> bool {
+        let still = || StreamRecord { new_image: Some(image), old_image: Some(image), ..record.clone() };
+        self.filter.as_ref().is_none_or(|filter| filter.matches(&still(), source))
     }
 
     /// The images that go with a change, and for each its text where attributes were left out of it.

@@ -128,6 +128,49 @@ fn unchanged_is_asked_of_the_chosen_attributes_of_a_modification() {
     assert!(is_carried(&only_note, &Change::new("MODIFY", "NEW_IMAGE").image_new(NEW)));
 }
 
+/// The change by which an item comes under the filter is the first its consumer hears of it; one by which it leaves tells them
+/// that it did, if the filter asks for either image.
+#[test]
+fn what_comes_under_the_filter_or_leaves_it_has_changed() {
+    const NEW_OPEN: &str = r#"{"dynamodb":{"NewImage":{"status":{"S":["open"]}}}}"#;
+    const OLD_OPEN: &str = r#"{"dynamodb":{"OldImage":{"status":{"S":["open"]}}}}"#;
+    const EITHER: &str = r#"{"dynamodb":{"$or":[{"NewImage":{"status":{"S":["open"]}}},{"OldImage":{"status":{"S":["open"]}}}]}}"#;
+    const OPENED: &str = r#"{"dynamodb":{"NewImage":{"status":{"S":["open"]}},"OldImage":{"status":{"S":[{"anything-but":"open"}]}}}}"#;
+    const MODIFIED: &str = r#"{"eventName":["MODIFY"]}"#;
+    let image = |status: &str, total: u8, seen: u8| {
+        format!(
+            r#"{{"id":{{"S":"a"}},"status":{{"S":"{status}"}},"total":{{"N":"{total}"}},"seen":{{"N":"{seen}"}}}}"#
+        )
+    };
+    // From and to which status; whether the total is another; whether it is carried.
+    for (filter, before, after, other_total, expected) in [
+        (NEW_OPEN, "shut", "open", false, true),
+        (NEW_OPEN, "open", "open", false, false),
+        (NEW_OPEN, "open", "open", true, true),
+        (NEW_OPEN, "open", "shut", true, false),
+        (OLD_OPEN, "open", "shut", false, true),
+        (OLD_OPEN, "open", "open", false, false),
+        (EITHER, "shut", "open", false, true),
+        (EITHER, "open", "shut", false, true),
+        (EITHER, "open", "open", false, false),
+        (EITHER, "shut", "shut", true, false),
+        (OPENED, "shut", "open", false, true),
+        (OPENED, "open", "open", true, false),
+        (MODIFIED, "shut", "open", false, false),
+        (MODIFIED, "shut", "open", true, true),
+    ] {
+        let selection = Selection {
+            filter: Some(Arc::new(Pattern::parse(filter).expect("a pattern"))),
+            attributes: Attributes::Only(vec!["total".to_owned()]),
+            drop_unchanged: true,
+            ..Selection::default()
+        };
+        let after_image = image(after, 1 + u8::from(other_total), 2);
+        let change = modify().image_old(&image(before, 1, 1)).image_new(&after_image);
+        assert_eq!(is_carried(&selection, &change), expected, "{filter}: {before} to {after}, {other_total}");
+    }
+}
+
 /// An image that is not carried is not cut away for its size either.
 #[test]
 fn what_is_too_large_is_cut_of_what_is_carried() {
