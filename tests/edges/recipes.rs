@@ -18,8 +18,8 @@ fn recipe(name: &str) -> String {
     toml.split("```").next().unwrap_or_default().to_owned()
 }
 
-/// Checks the recipe and runs it on the stage until this many records are in each of these streams; no more come.
-async fn carried(stage: &Stage, name: &str, expected: &[(&str, usize)]) -> Vec<Vec<Value>> {
+/// The recipe on the stage, once `check` has found nothing.
+async fn run(stage: &Stage, name: &str) -> Process {
     let front = "[http]\nlisten = \"\"\n[lease_table]\nlease.\n";
     let endpoint = stage.fake.endpoint();
     let at = |section: &str| {
@@ -31,7 +31,12 @@ async fn carried(stage: &Stage, name: &str, expected: &[(&str, usize)]) -> Vec<V
         .replace("sink.stream =", &(at("sink.") + "sink.stream ="));
     let (code, stdout, stderr) = output_of(&config, &["check"]).await;
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    let process = Process::run(&config);
+    Process::run(&config)
+}
+
+/// Runs the recipe until this many records are in each of these streams; no more come.
+async fn carried(stage: &Stage, name: &str, expected: &[(&str, usize)]) -> Vec<Vec<Value>> {
+    let process = run(stage, name).await;
     let there = |world: &World| {
         expected.iter().all(|(sink, count)| world.kinesis_stream(sink).stored.len() >= *count)
     };
@@ -63,6 +68,19 @@ fn order(id: &str, status: &str, total: &str) -> Value {
     order["total"] = json!({"N": total});
     order["card_number"] = json!({"S": "4111"});
     order
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hot_item() {
+    let stage = Stage::with_shards(1);
+    stage.write(500, 1);
+    let process = run(&stage, "A hot item").await;
+    stage.all_arrive().await;
+    process.signal("TERM");
+    assert_eq!(process.end().await.0, Some(0));
+    stage.judge().assert_exactly_once();
+    let records = stage.fake.world().kinesis_stream(SINK).stored.len();
+    assert!(records <= 10, "500 changes of one item in {records} records");
 }
 
 #[tokio::test(flavor = "multi_thread")]
