@@ -32,12 +32,6 @@ fn sizes(world: &World) -> Vec<usize> {
     world.kinesis_stream(SINK).stored.iter().map(|stored| payloads(stored).len()).collect()
 }
 
-async fn ends(process: Process) {
-    process.signal("TERM");
-    let (code, log) = process.end().await;
-    assert_eq!(code, Some(0), "{log}");
-}
-
 /// All at once: entries that fail, answers that are lost, whole calls that fail, a target shard that takes nothing and is
 /// split, while more and more is written to few items.
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +61,7 @@ async fn failures_and_a_reshard_keep_every_items_order() {
         crate::bridge::write(&mut world, 900, 6);
     }
     stage.all_arrive().await;
-    ends(process).await;
+    process.ends_cleanly().await;
     stage.judge().assert_complete_and_ordered();
     let sizes = sizes(&stage.fake.world());
     assert!(sizes.iter().any(|changes| *changes > 50), "what waited was packed: {sizes:?}");
@@ -82,7 +76,7 @@ async fn entries_that_fail_are_sent_again_once() {
     stage.fake.world().faults.always("PutRecords", |_| true, fail);
     let process = Process::run(&stage.text("", OF_TABLE, "aggregation = \"kpl\"\naggregate_limit = \"4KB\""));
     stage.all_arrive().await;
-    ends(process).await;
+    process.ends_cleanly().await;
     stage.judge().assert_exactly_once();
     let world = stage.fake.world();
     assert!(sizes(&world).iter().any(|changes| *changes > 3), "{:?}", sizes(&world));
@@ -97,7 +91,7 @@ async fn a_change_that_waits_alone_is_a_plain_record() {
     stage.write(40, 40);
     let process = Process::run(&stage.text("", OF_TABLE, KPL));
     stage.all_arrive().await;
-    ends(process).await;
+    process.ends_cleanly().await;
     stage.judge().assert_exactly_once();
     let world = stage.fake.world();
     let is_plain = |data: &[u8]| serde_json::from_slice::<Value>(data).is_ok();
@@ -135,7 +129,7 @@ async fn a_refused_aggregate_goes_change_by_change() {
     stage.all_arrive().await;
     poison_again(&stage).await;
     process.says("its changes go one by one");
-    ends(process).await;
+    process.ends_cleanly().await;
     stage.judge().assert_exactly_once();
     let cut: Vec<usize> = stage
         .payloads_of("poison")
@@ -178,7 +172,7 @@ async fn a_refused_change_of_an_aggregate_halts_its_shard_just_before_it() {
     let last = stage.fake.world().changes(TABLE)[3].sequence_number.clone();
     let at_it = |world: &World| shard_row(world, &shard)["checkpoint"] == last.as_str();
     stage.fake.wait_until("the checkpoint just before it", at_it).await;
-    ends(process).await;
+    process.ends_cleanly().await;
     stage.assert_missing(4..11);
 }
 
@@ -221,7 +215,7 @@ async fn for_another_reader() {
     let process =
         Process::run(&stage.text("", OF_TABLE, "aggregation = \"kpl\"\naggregate_limit = \"200KB\""));
     stage.all_arrive().await;
-    ends(process).await;
+    process.ends_cleanly().await;
     stage.judge().assert_exactly_once();
     let thrown_away = tempfile::tempdir().expect("a folder");
     let folder = std::env::var_os("BRIDGE_AGGREGATES");

@@ -109,6 +109,14 @@ impl Process {
         assert!(sent.expect("the kill command runs").success(), "SIG{name} could not be sent");
     }
 
+    /// Has it drained by SIGTERM; it ends with 0. Gives its log.
+    pub async fn ends_cleanly(self) -> String {
+        self.signal("TERM");
+        let (code, log) = self.end().await;
+        assert_eq!(code, Some(0), "{log}");
+        log
+    }
+
     /// Waits for its end; its exit code (`None`: a signal ended it) and all that it said.
     pub async fn end(mut self) -> (Option<i32>, String) {
         let id = self.child.id();

@@ -41,8 +41,7 @@ async fn carried(stage: &Stage, name: &str, expected: &[(&str, usize)]) -> Vec<V
         expected.iter().all(|(sink, count)| world.kinesis_stream(sink).stored.len() >= *count)
     };
     stage.fake.wait_until("the recipe's records", there).await;
-    process.signal("TERM");
-    assert_eq!(process.end().await.0, Some(0));
+    process.ends_cleanly().await;
     let world = stage.fake.world();
     let payloads = |sink: &str| -> Vec<Value> {
         let stored = world.kinesis_stream(sink).stored.iter();
@@ -76,8 +75,7 @@ async fn a_hot_item() {
     stage.write(500, 1);
     let process = run(&stage, "A hot item").await;
     stage.all_arrive().await;
-    process.signal("TERM");
-    assert_eq!(process.end().await.0, Some(0));
+    process.ends_cleanly().await;
     stage.judge().assert_exactly_once();
     let records = stage.fake.world().kinesis_stream(SINK).stored.len();
     assert!(records <= 10, "500 changes of one item in {records} records");

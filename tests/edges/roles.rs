@@ -133,9 +133,7 @@ async fn each_end_has_its_own_session_which_is_renewed_before_it_ends() {
         stage.write(100, 11);
         stage.all_arrive().await;
     }
-    process.signal("TERM");
-    let (code, log) = process.end().await;
-    assert_eq!(code, Some(0), "{log}");
+    let log = process.ends_cleanly().await;
     // A slow machine gives reason for other warnings.
     let of_sessions =
         |line: &&str| line.contains("WARN") && (line.contains("session") || line.contains("Credentials"));
@@ -217,9 +215,7 @@ async fn an_sts_that_fails_is_asked_again_and_sessions_are_used_to_their_end() {
     gate.open();
     stage.all_arrive().await;
     process.says("the session is renewed after all");
-    process.signal("TERM");
-    let (code, log) = process.end().await;
-    assert_eq!(code, Some(0), "{log}");
+    let log = process.ends_cleanly().await;
     for end in ENDS {
         let said =
             log.lines().filter(|line| line.contains("is not renewed") && line.contains(end.role)).count();
@@ -246,8 +242,7 @@ async fn an_sts_that_fails_at_the_start_is_asked_again() {
     let process = run(&stage);
     stage.write(20, 5);
     stage.all_arrive().await;
-    process.signal("TERM");
-    assert_eq!(process.end().await.0, Some(0));
+    process.ends_cleanly().await;
     let world = stage.fake.world();
     assert!(world.faults.all_met());
     for end in ENDS {
@@ -304,9 +299,7 @@ async fn what_sts_grants_is_not_told() {
     let process = Process::run_with(&text, &environment(&stage.fake.endpoint()));
     stage.write(20, 5);
     stage.all_arrive().await;
-    process.signal("TERM");
-    let (code, log) = process.end().await;
-    assert_eq!(code, Some(0), "{log}");
+    let log = process.ends_cleanly().await;
     let world = stage.fake.world();
     for session in world.sts.sessions.values() {
         for secret in [&session.secret, &session.token] {
@@ -365,8 +358,7 @@ async fn the_recipe_for_another_account_and_region() {
     let process = Process::run_with(&format!("[http]\nlisten = \"\"\n{toml}"), &environment);
     stage.write(30, 7);
     stage.all_arrive().await;
-    process.signal("TERM");
-    assert_eq!(process.end().await.0, Some(0));
+    process.ends_cleanly().await;
     stage.judge().assert_exactly_once();
     let world = stage.fake.world();
     for (operation, role, region) in [

@@ -119,8 +119,7 @@ async fn a_shard_that_is_left_out_whole_is_finished() {
     let told =
         |metrics: &str| figures.iter().all(|line| metrics.contains(&format!("ddb_kinesis_bridge_{line}\n")));
     stage.fake.wait_until("the figures", |_| told(&get(address, "/metrics").1)).await;
-    bridge.signal("TERM");
-    assert_eq!(bridge.end().await.0, Some(0));
+    bridge.ends_cleanly().await;
 }
 
 /// What arrives of an insert, two modifications (of which one changes the version only), a delete and an expiry.
@@ -291,8 +290,7 @@ async fn a_later_stream_without_the_image_is_said_and_carried() {
     assert!(line.contains("record.images") && line.contains("KEYS_ONLY"), "{line}");
     assert!(stage.payloads_of("late")[0]["dynamodb"]["NewImage"].is_null());
     assert_eq!(process.log().matches("does not have what the configuration").count(), 1);
-    process.signal("TERM");
-    assert_eq!(process.end().await.0, Some(0));
+    process.ends_cleanly().await;
 }
 
 /// The configuration with more pipelines on the same table, each into a Kinesis stream of its name.
@@ -319,8 +317,7 @@ async fn two_pipelines_with_other_filters_read_one_table() {
     let wanted = |n: &usize| [0, 2].contains(&(n % 10));
     let in_evens = |world: &World| world.kinesis_stream("evens").stored.len();
     stage.fake.wait_until("the others", |world| in_evens(world) == 20).await;
-    process.signal("TERM");
-    assert_eq!(process.end().await.0, Some(0));
+    process.ends_cleanly().await;
     stage.judge().assert_exactly_once();
     let world = stage.fake.world();
     for n in 0..5 {

@@ -38,12 +38,6 @@ fn assert_numbered(world: &World) -> usize {
     numbered
 }
 
-async fn ends(process: Process) {
-    process.signal("TERM");
-    let (code, log) = process.end().await;
-    assert_eq!(code, Some(0), "{log}");
-}
-
 /// Calls that fail in every way, before and after their effect; with aggregation and without.
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_keep_order_and_numbers() {
@@ -69,7 +63,7 @@ async fn failures_keep_order_and_numbers() {
         stage.all_arrive().await;
         stage.write(100, 9);
         stage.all_arrive().await;
-        ends(process).await;
+        process.ends_cleanly().await;
         let report = stage.judge();
         report.assert_complete_and_ordered();
         assert!(!report.duplicates.is_empty(), "the faults took no effect");
@@ -104,7 +98,7 @@ async fn a_full_target_shard_and_its_split() {
         stream.split(&full);
     }
     stage.all_arrive().await;
-    ends(process).await;
+    process.ends_cleanly().await;
     stage.judge().assert_exactly_once();
     let numbered = assert_numbered(&stage.fake.world());
     assert!(numbered > 100, "{numbered}: each but 20 first ones, and again what was rejected");
@@ -121,7 +115,7 @@ async fn a_number_that_is_refused_is_left_out() {
     let process = Process::run(&stage.text("", OF_TABLE, STRICT));
     stage.all_arrive().await;
     process.says("Kinesis refused a SequenceNumberForOrdering");
-    ends(process).await;
+    process.ends_cleanly().await;
     stage.judge().assert_exactly_once();
     let world = stage.fake.world();
     assert_eq!(world.log.of("PutRecord").filter(|request| has_number(request)).count(), 36);
@@ -148,7 +142,7 @@ async fn a_record_that_is_refused_goes_without_its_images() {
         world.put(crate::bridge::TABLE, item).expect("a change");
     }
     stage.all_arrive().await;
-    ends(process).await;
+    process.ends_cleanly().await;
     stage.judge().assert_exactly_once();
     let payloads = stage.payloads_of("item-0");
     assert_eq!(payloads[2]["truncated"].to_string(), r#"["OldImage","NewImage"]"#);
