@@ -2,7 +2,7 @@
 
 use super::{Problem, SourceFacts, pipeline_section};
 use crate::config::Pipeline;
-use crate::config::readers::{MAX_READERS, TOO_MANY_READERS};
+use crate::config::readers::{TOO_MANY_READERS, too_many};
 use crate::record::contradiction;
 
 /// What a pipeline asks for and its stream does not have.
@@ -19,27 +19,18 @@ pub fn contradictions(pipeline: &Pipeline, facts: &SourceFacts) -> Vec<Problem> 
 
 /// The pipelines that are one reader too many for their table, of all with the ARN of theirs.
 pub fn third_readers<'a>(pipelines: impl IntoIterator<Item = (&'a Pipeline, &'a str)>) -> Vec<Problem> {
-    let mut readers: Vec<(&Pipeline, &str)> = Vec::new();
-    let mut problems = Vec::new();
-    for (pipeline, table_arn) in pipelines {
-        // ARNs are unique in AWS; two emulators may each have a table of one ARN.
-        let endpoint = |pipeline: &Pipeline| pipeline.source.connection.endpoint_url.clone();
-        let same: Vec<&str> = readers
-            .iter()
-            .filter(|(other, arn)| *arn == table_arn && endpoint(other) == endpoint(pipeline))
-            .map(|(other, _)| other.name.as_str())
-            .collect();
-        if same.len() >= MAX_READERS {
-            problems.push(Problem {
-                section: super::source_section(&pipeline.name),
-                what: format!(
-                    "the table {table_arn} is read by the pipelines {} already",
-                    same.join(" and ")
-                ),
-                remedy: TOO_MANY_READERS.to_owned(),
-            });
+    // ARNs are unique in AWS; two emulators may each have a table of one ARN.
+    let reader = |(pipeline, table_arn): (&'a Pipeline, &'a str)| {
+        (pipeline.name.as_str(), (table_arn, pipeline.source.connection.endpoint_url.as_deref()))
+    };
+    let readers: Vec<_> = pipelines.into_iter().map(reader).collect();
+    let problem = |(at, earlier): (usize, String)| {
+        let (name, (table_arn, _)) = readers[at];
+        Problem {
+            section: super::source_section(name),
+            what: format!("the table {table_arn} is read by the pipelines {earlier} already"),
+            remedy: TOO_MANY_READERS.to_owned(),
         }
-        readers.push((pipeline, table_arn));
-    }
-    problems
+    };
+    too_many(&readers, |one, other| one == other).into_iter().map(problem).collect()
 }
