@@ -97,13 +97,11 @@ impl<'d> Section<'d> {
     /// Notes that the string under `key` breaks a rule in one of its own lines (from 1). The problem's line is that of the
     /// configuration's text where the string stands there as it is: between quotes, nothing escaped or put in.
     pub fn reject_within(&self, key: &str, value: &str, line: usize, message: &str) {
-        let written =
-            self.find(key).and_then(|found| self.document.text.get(found.value_at.clone()).zip(Some(found)));
-        let in_text = written.and_then(|(written, found)| {
-            let at = found.value_at.start + written.find(value)?;
+        let in_text = self.find(key).and_then(|found| {
+            let start = found.value_at.start;
             // Whatever stands before it is a quote, or a line's end after three.
-            let before = written.find(value)?;
-            (before <= 5).then(|| self.document.line(at) + line - 1)
+            let before = self.document.text.get(found.value_at)?.find(value).filter(|before| *before <= 5)?;
+            Some(self.document.line(start + before) + line - 1)
         });
         let problem = Problem {
             line: in_text.or_else(|| self.line(key)),

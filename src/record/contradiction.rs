@@ -58,24 +58,14 @@ pub fn contradictions(selection: &Selection, view_type: &str, keys: &KeySchema) 
     let mut say = |key, what: String, remedy: String| all.push(Contradiction { key, what, remedy });
     let has = format!("the stream's view type is {view_type}");
     let enable = |needed: &str| format!("enable the table's stream with {needed}");
-    match selection.images {
-        Images::New if !view.new => {
-            let what = format!("\"new\" asks for the new image, which the stream does not have: {has}");
-            say(
-                "images",
-                what,
-                format!("{}, or choose other images", enable("NEW_IMAGE or NEW_AND_OLD_IMAGES")),
-            );
-        }
-        Images::Old if !view.old => {
-            let what = format!("\"old\" asks for the old image, which the stream does not have: {has}");
-            say(
-                "images",
-                what,
-                format!("{}, or choose other images", enable("OLD_IMAGE or NEW_AND_OLD_IMAGES")),
-            );
-        }
-        _ => {}
+    let missing = match selection.images {
+        Images::New if !view.new => Some(("new", "NEW_IMAGE or NEW_AND_OLD_IMAGES")),
+        Images::Old if !view.old => Some(("old", "OLD_IMAGE or NEW_AND_OLD_IMAGES")),
+        _ => None,
+    };
+    if let Some((image, needed)) = missing {
+        let what = format!("\"{image}\" asks for the {image} image, which the stream does not have: {has}");
+        say("images", what, format!("{}, or choose other images", enable(needed)));
     }
     if selection.drop_unchanged && !(view.new && view.old) {
         let what =
