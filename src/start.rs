@@ -195,12 +195,12 @@ pub(crate) async fn pipeline(
 ) -> Result<Pipeline, StartError> {
     let section = source_section(&settings.name);
     let connection = &settings.source.connection;
-    let source = aws.source(&section, connection).await.map_err(Problem::from)?;
+    let source = aws.source(&section, connection).map_err(Problem::from)?;
     let facts = probe::source::probe(&source, &section, &settings.source.of, patience).await?;
     contradicted(probe::contradictions(&settings, &facts))?;
     let section = sink_section(&settings.name);
     let sink = &settings.sink;
-    let kinesis = aws.sink(&section, &sink.connection, &sink.stream).await.map_err(Problem::from)?;
+    let kinesis = aws.sink(&section, &sink.connection, &sink.stream).map_err(Problem::from)?;
     let target = probe::sink::probe(&kinesis, &section, &sink.stream, patience).await?;
     contradicted(probe::sink::fits(sink, &section, &target).err().into_iter().collect())?;
     let ends = Ends {
@@ -252,7 +252,7 @@ pub(crate) async fn lease_table(
     patience: &Patience<'_>,
 ) -> Result<LeaseTable, StartError> {
     let table = &config.lease_table;
-    let client = aws.dynamodb(LEASE_TABLE_SECTION, &table.connection).await.map_err(Problem::from)?;
+    let client = aws.dynamodb(LEASE_TABLE_SECTION, &table.connection).map_err(Problem::from)?;
     let state = probe::lease_table::probe(&client, table, patience).await?;
     let adapter = DynamoLeaseTable::new(client.clone(), table.name.clone()).restored(table.create);
     Ok(LeaseTable { client, state, store: LeaseStore::new(Arc::new(adapter), Arc::clone(machine)) })

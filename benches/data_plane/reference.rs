@@ -27,8 +27,8 @@ pub fn carry(pages: Pages) -> Cost {
     };
     let (streams, kinesis) = runtime.block_on(async {
         let aws = Aws::load([&connection], Some(crate::credentials())).await;
-        let streams = aws.dynamodb_streams("source", &connection).await.expect("a Region");
-        (streams, aws.kinesis("sink", &connection).await.expect("a Region"))
+        let streams = aws.dynamodb_streams("source", &connection).expect("a Region");
+        (streams, aws.kinesis("sink", &connection).expect("a Region"))
     });
     let (carried, cost) = measure(&runtime, async {
         let mut carried = 0;

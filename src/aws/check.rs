@@ -119,7 +119,7 @@ async fn check_lease_table(
     report: &mut Report,
 ) -> Result<(), Problem> {
     let (section, table) = (LEASE_TABLE_SECTION, &config.lease_table);
-    let client = aws.dynamodb(section, &table.connection).await?;
+    let client = aws.dynamodb(section, &table.connection)?;
     match probe::lease_table::probe(&client, table, patience).await? {
         LeaseTableState::Missing => {
             report.add(
@@ -203,7 +203,7 @@ async fn check_source(
     report: &mut Report,
 ) -> Result<SourceFacts, Problem> {
     let section = &probe::source_section(&pipeline.name);
-    let source = aws.source(section, &pipeline.source.connection).await?;
+    let source = aws.source(section, &pipeline.source.connection)?;
     let facts = probe::source::probe(&source, section, &pipeline.source.of, patience).await?;
     let subject = Subject { section, service: "dynamodb", resource: format!("stream {}", facts.stream.arn) };
     match facts.status {
@@ -256,7 +256,7 @@ async fn check_sink(
 ) -> Result<(), Problem> {
     let section = &probe::sink_section(&pipeline.name);
     let stream = &pipeline.sink.stream;
-    let sink = aws.sink(section, &pipeline.sink.connection, stream).await?;
+    let sink = aws.sink(section, &pipeline.sink.connection, stream)?;
     let facts = probe::sink::probe(&sink, section, stream, patience).await?;
     let limit_kib = facts.max_record_bytes / 1024;
     report.add(

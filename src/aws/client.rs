@@ -116,7 +116,7 @@ impl Aws {
     }
 
     /// A client for tables.
-    pub async fn dynamodb(
+    pub fn dynamodb(
         &self,
         section: &str,
         connection: &Connection,
@@ -130,7 +130,7 @@ impl Aws {
     }
 
     /// A client for table streams.
-    pub async fn dynamodb_streams(
+    pub fn dynamodb_streams(
         &self,
         section: &str,
         connection: &Connection,
@@ -144,7 +144,7 @@ impl Aws {
     }
 
     /// A client for Kinesis.
-    pub async fn kinesis(
+    pub fn kinesis(
         &self,
         section: &str,
         connection: &Connection,
@@ -158,19 +158,19 @@ impl Aws {
     }
 
     /// A pipeline's source.
-    pub async fn source(&self, section: &str, connection: &Connection) -> Result<DynamoStreams, NoRegion> {
-        let streams = self.dynamodb_streams(section, connection).await?;
-        Ok(DynamoStreams::new(streams, self.dynamodb(section, connection).await?))
+    pub fn source(&self, section: &str, connection: &Connection) -> Result<DynamoStreams, NoRegion> {
+        let streams = self.dynamodb_streams(section, connection)?;
+        Ok(DynamoStreams::new(streams, self.dynamodb(section, connection)?))
     }
 
     /// A pipeline's sink.
-    pub async fn sink(
+    pub fn sink(
         &self,
         section: &str,
         connection: &Connection,
         stream: &StreamName,
     ) -> Result<KinesisStream, NoRegion> {
-        Ok(KinesisStream::new(self.kinesis(section, connection).await?, stream.clone()))
+        Ok(KinesisStream::new(self.kinesis(section, connection)?, stream.clone()))
     }
 
     /// The base with a connection's Region and role, and no retries.

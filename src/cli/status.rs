@@ -89,7 +89,7 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 async fn reading(config: &Config, machine: &Arc<dyn Machine>) -> Result<Reading, Failure> {
     let table = &config.lease_table;
     let aws = Aws::load([&table.connection], None).await;
-    let client = aws.dynamodb(LEASE_TABLE_SECTION, &table.connection).await.map_err(Failure::runtime)?;
+    let client = aws.dynamodb(LEASE_TABLE_SECTION, &table.connection).map_err(Failure::runtime)?;
     let adapter = DynamoLeaseTable::new(client, table.name.clone());
     let store = LeaseStore::new(Arc::new(adapter), Arc::clone(machine));
     Ok(Reading::new(store, table.name.clone(), Arc::clone(machine), table.heartbeat_interval))

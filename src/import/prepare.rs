@@ -33,11 +33,11 @@ pub async fn prepare(
     // It reads no changes: what they would be held in is never used.
     let budget = Budget::new(PAGE_BYTES);
     let section = source_section(&settings.name);
-    let kcl = aws.dynamodb(&section, &settings.source.connection).await.map_err(problem)?;
+    let kcl = aws.dynamodb(&section, &settings.source.connection).map_err(problem)?;
     let part = budget.part(PAGE_BYTES);
     let pipeline = start::pipeline(&aws, settings, &patience, &metrics, part).await?;
     let found = start::lease_table(&aws, config, &machine, &patience).await?;
-    let ours = aws.dynamodb(LEASE_TABLE_SECTION, &config.lease_table.connection).await.map_err(problem)?;
+    let ours = aws.dynamodb(LEASE_TABLE_SECTION, &config.lease_table.connection).map_err(problem)?;
     let has_lease_table = found.state == LeaseTableState::Ready;
     let interval = config.lease_table.checkpoint_interval;
     let shared = Shared::new(Arc::clone(&machine), found.store, budget, interval, metrics);

@@ -50,12 +50,12 @@ async fn child() {
         ..Connection::default()
     };
     let aws = Aws::load([&connection], None).await;
-    let tables = match aws.dynamodb("[lease_table]", &connection).await {
+    let tables = match aws.dynamodb("[lease_table]", &connection) {
         Ok(client) => client,
         Err(error) => return println!("{error}"),
     };
-    let streams = aws.dynamodb_streams("[source]", &connection).await.expect("the Region is there");
-    let kinesis = aws.kinesis("[sink]", &connection).await.expect("the Region is there");
+    let streams = aws.dynamodb_streams("[source]", &connection).expect("the Region is there");
+    let kinesis = aws.kinesis("[sink]", &connection).expect("the Region is there");
     let error = tables.describe_table().table_name("t").send().await.expect_err("no such answer is good");
     println!("{}", aws::error::from_sdk("DescribeTable", &error));
     let error = streams.list_streams().send().await.expect_err("no such answer is good");
