@@ -14,10 +14,29 @@ use serde::{Deserialize, Serialize};
 /// Comparison and equality are by value: leading zeros do not count, though [`as_str`](Self::as_str) and
 /// `Display` give them back, because the service must be asked with the spelling it gave out.
 ///
-/// The digits are shared (`Arc<str>`): one number is held by the lane, the watermark and the lease row at once.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Every change has one and every acknowledgement another, so they allocate nothing as long as they are no longer than any
+/// that was seen.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SequenceNumber(Arc<str>);
+pub struct SequenceNumber(Digits);
+
+/// How many digits are held in place: with them a number takes 64 bytes.
+const HELD_IN_PLACE: usize = 62;
+
+#[derive(Clone)]
+enum Digits {
+    InPlace { length: u8, digits: [u8; HELD_IN_PLACE] },
+    Elsewhere(Arc<str>),
+}
+
+impl Digits {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Digits::InPlace { length, digits } => &digits[..usize::from(*length)],
+            Digits::Elsewhere(digits) => digits.as_bytes(),
+        }
+    }
+}
 
 impl SequenceNumber {
     /// Reads a sequence number: one or more of the digits 0 to 9, and nothing else.
@@ -25,17 +44,25 @@ impl SequenceNumber {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(SequenceNumberError { text: text.to_owned() });
         }
-        Ok(Self(Arc::from(text)))
+        let mut digits = [b'0'; HELD_IN_PLACE];
+        let Some(place) = digits.get_mut(..text.len()) else {
+            return Ok(Self(Digits::Elsewhere(Arc::from(text))));
+        };
+        place.copy_from_slice(text.as_bytes());
+        Ok(Self(Digits::InPlace { length: text.len() as u8, digits }))
     }
 
     /// The digits as the service wrote them.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Digits are text.
+        std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
     }
 
     /// The digits that count: without leading zeros, empty for zero.
-    fn significant(&self) -> &str {
-        self.0.trim_start_matches('0')
+    fn significant(&self) -> &[u8] {
+        let digits = self.0.as_bytes();
+        let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+        &digits[zeros..]
     }
 }
 
@@ -43,6 +70,12 @@ impl Ord for SequenceNumber {
     fn cmp(&self, other: &Self) -> Ordering {
         let (left, right) = (self.significant(), other.significant());
         left.len().cmp(&right.len()).then_with(|| left.cmp(right))
+    }
+}
+
+impl fmt::Debug for SequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SequenceNumber").field(&self.as_str()).finish()
     }
 }
 
@@ -62,7 +95,7 @@ impl Eq for SequenceNumber {}
 
 impl fmt::Display for SequenceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -123,6 +156,18 @@ mod tests {
             let error = SequenceNumber::parse(text).expect_err(text);
             assert!(error.to_string().starts_with(&format!("`{text}` is not a sequence number")), "{error}");
         }
+    }
+
+    #[test]
+    fn is_held_whole_whatever_its_length() {
+        for length in [1, 61, 62, 63, 200] {
+            let text = "1234567890".repeat(20)[..length].to_owned();
+            let longer = number(&format!("{text}0"));
+            assert_eq!(number(&text).as_str(), text);
+            assert!(number(&text) < longer && longer > number(&text), "{length}");
+            assert_eq!(number(&format!("0{text}")), number(&text), "{length}");
+        }
+        assert_eq!(size_of::<SequenceNumber>(), 64);
     }
 
     #[test]
