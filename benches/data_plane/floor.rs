@@ -78,7 +78,7 @@ fn payloads(answers: &[Vec<u8>], format: Format) -> Vec<Vec<u8>> {
         let mut draft = Vec::new();
         let encoded =
             page.records.iter().filter_map(|record| encoder.encode(record, &mut draft).expect("a record"));
-        encoded.map(|encoded| encoded.data.to_vec()).collect::<Vec<_>>()
+        encoded.map(|encoded| encoded.entry.data().to_vec()).collect::<Vec<_>>()
     };
     answers.iter().flat_map(encode).collect()
 }

@@ -23,15 +23,15 @@ pub(super) const PUT_RECORDS: &str = "PutRecords";
 /// The request's body. A stream is named by its ARN where the configuration has it, as the SDK's input is.
 pub(super) fn request(stream: &StreamName, entries: &[PutEntry]) -> Bytes {
     const AROUND: usize = 64;
-    let size = |entry: &PutEntry| entry.data.len().div_ceil(3) * 4 + entry.partition_key.len() + AROUND;
+    let size = |entry: &PutEntry| entry.data().len().div_ceil(3) * 4 + entry.partition_key().len() + AROUND;
     let mut body = Vec::with_capacity(entries.iter().map(size).sum::<usize>() + 4 * AROUND);
     let mut separator: &[u8] = br#"{"Records":["#;
     for entry in entries {
         body.extend_from_slice(separator);
         body.extend_from_slice(br#"{"Data":""#);
-        STANDARD.encode_append(&entry.data, &mut body);
+        STANDARD.encode_append(entry.data(), &mut body);
         body.extend_from_slice(br#"","PartitionKey":"#);
-        put_string(&mut body, &entry.partition_key);
+        put_string(&mut body, entry.partition_key());
         body.push(b'}');
         separator = b",";
     }

@@ -11,7 +11,7 @@ fn stream(text: &str) -> StreamName {
 }
 
 fn entry(key: &str, data: &[u8]) -> PutEntry {
-    PutEntry { partition_key: key.into(), data: Bytes::copy_from_slice(data) }
+    PutEntry::new(key, data)
 }
 
 /// The body that the SDK writes by itself.
@@ -25,8 +25,8 @@ async fn by_the_sdk(stream: &StreamName, entries: &[PutEntry]) -> Value {
         .retry_config(aws_sdk_kinesis::config::retry::RetryConfig::disabled());
     let client = aws_sdk_kinesis::Client::from_conf(config.build());
     let records = entries.iter().map(|entry| {
-        let builder = PutRecordsRequestEntry::builder().partition_key(&*entry.partition_key);
-        builder.data(Blob::new(&entry.data[..])).build().expect("an entry")
+        let builder = PutRecordsRequestEntry::builder().partition_key(entry.partition_key());
+        builder.data(Blob::new(entry.data())).build().expect("an entry")
     });
     let (sender, body) = std::sync::mpsc::channel();
     let call = client

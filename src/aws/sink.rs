@@ -12,7 +12,6 @@ use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
 use aws_smithy_types::Blob;
 use aws_smithy_types::body::SdkBody;
-use bytes::Bytes;
 
 use super::client::time_limits;
 use super::error::{from_sdk, unusable};
@@ -53,7 +52,7 @@ impl KinesisStream {
     /// Whether a put would be allowed, by DryRun, which writes nothing: PutRecord's where order is strict, else PutRecords'.
     /// False when that was not asked: an endpoint that is not AWS' may not know DryRun and write.
     pub async fn dry_run(&self, ordering: Ordering) -> Result<bool, ApiError> {
-        let record = PutEntry { partition_key: Arc::from("check"), data: Bytes::from_static(b"{}") };
+        let record = PutEntry::new("check", b"{}");
         let guard = OnlyAws::default();
         let (api, answer) = match ordering {
             Ordering::Acknowledged => (PUT_RECORDS, self.dry_run_of_put_records(&record, &guard).await),
@@ -85,8 +84,8 @@ impl KinesisStream {
             .put_record()
             .set_stream_name(self.name())
             .set_stream_arn(self.arn())
-            .partition_key(&*entry.partition_key)
-            .data(Blob::new(&entry.data[..]))
+            .partition_key(entry.partition_key())
+            .data(Blob::new(entry.data()))
             .set_sequence_number_for_ordering(after.map(|number| number.as_str().to_owned()))
     }
 }
@@ -169,8 +168,8 @@ impl KinesisSink for KinesisStream {
 
 fn request_entry(entry: &PutEntry) -> Result<PutRecordsRequestEntry, ApiError> {
     PutRecordsRequestEntry::builder()
-        .partition_key(entry.partition_key.as_ref())
-        .data(Blob::new(entry.data.as_ref()))
+        .partition_key(entry.partition_key())
+        .data(Blob::new(entry.data()))
         .build()
         .map_err(|error| ApiError::new(PUT_RECORDS, ErrorKind::Invalid, "RequestNotBuilt", error.to_string()))
 }

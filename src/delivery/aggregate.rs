@@ -4,7 +4,6 @@
 //!
 //! Source: <https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md>
 
-use bytes::Bytes;
 use md5::{Digest, Md5};
 
 const MAGIC: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
@@ -97,7 +96,7 @@ pub(super) fn encode<'a>(
     partition_key: &str,
     changes: impl Iterator<Item = &'a [u8]>,
     size_bytes: usize,
-) -> Bytes {
+) -> Vec<u8> {
     let mut record = Vec::with_capacity(size_bytes);
     record.extend_from_slice(&MAGIC);
     put_field(&mut record, KEY_TABLE, partition_key.as_bytes());
@@ -110,7 +109,7 @@ pub(super) fn encode<'a>(
     let digest = Md5::digest(&record[MAGIC.len()..]);
     record.extend_from_slice(&digest);
     debug_assert_eq!(record.len(), size_bytes, "a parcel knows its size");
-    record.into()
+    record
 }
 
 fn put_field(record: &mut Vec<u8>, tag: u8, bytes: &[u8]) {

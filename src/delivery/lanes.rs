@@ -10,7 +10,6 @@ mod ready;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -21,7 +20,7 @@ pub use self::lane::Change;
 use self::lane::{Lane, Queued, State};
 use super::aggregate::Packing;
 use super::batch::{Batch, BatchLimits, Outlook, Sent};
-use super::sink::{Placement, TargetShard};
+use super::sink::{Placement, PutEntry, TargetShard};
 use super::slab::{Key, Slab};
 use super::targets::{HeldBack, NoMap, Targets, Turn};
 use crate::machine::MonoTime;
@@ -66,14 +65,14 @@ pub struct Lanes {
     delayed: BTreeSet<(MonoTime, LaneId)>,
     /// Empty lanes, kept for a while for the placement of their last record.
     empty: Empties,
+    /// So many of them.
+    remembered: usize,
     queued: usize,
 }
 
-/// How many empty lanes are remembered for comparing placements.
-const EMPTY_LANES_KEPT: usize = 16_384;
-
 impl Lanes {
-    pub fn new(packing: Packing) -> Self {
+    /// Lanes that hold no change are remembered for their last record's placement, up to so many.
+    pub fn new(packing: Packing, remembered: usize) -> Self {
         Lanes {
             lanes: Slab::new(),
             ids: HashTable::new(),
@@ -87,13 +86,14 @@ impl Lanes {
             ready_since: MonoTime::default(),
             delayed: BTreeSet::new(),
             empty: Empties::default(),
+            remembered,
             queued: 0,
         }
     }
 
     /// The shard's next change joins its key's lane.
     pub fn push(&mut self, shard: ShardSlot, change: Change, now: MonoTime) {
-        let id = self.lane_of(shard, &change.entry.partition_key);
+        let id = self.lane_of(shard, change.entry.partition_key());
         let Some(lane) = self.lanes.get_mut(id) else { return };
         let bytes = change.entry.size_bytes();
         lane.push(Queued { arrival: self.arrivals, change });
@@ -117,18 +117,19 @@ impl Lanes {
         }
     }
 
-    fn lane_of(&mut self, shard: ShardSlot, key: &Arc<str>) -> LaneId {
-        let hash = u128::from_be_bytes(Md5::digest(key.as_bytes()).into());
+    fn lane_of(&mut self, shard: ShardSlot, key: &str) -> LaneId {
+        let hash = u128::from_be_bytes(Md5::digest(key).into());
         let place = self.hasher.hash_one((shard, hash));
-        let is_it = |id: &LaneId| {
-            self.lanes
-                .get(*id)
-                .is_some_and(|lane| lane.hash == hash && lane.shard == shard && lane.key == *key)
+        let find = |is_it: fn(&Lane, &str) -> bool| {
+            let of_hash = |lane: &&Lane| lane.hash == hash && lane.shard == shard;
+            self.ids
+                .find(place, |id| self.lanes.get(*id).filter(of_hash).is_some_and(|lane| is_it(lane, key)))
         };
-        if let Some(id) = self.ids.find(place, is_it) {
+        // A lane that is empty is anyone's of that hash, unless the key has changes waiting in another.
+        if let Some(id) = find(Lane::holds).or_else(|| find(|lane, _| lane.head.is_none())) {
             return *id;
         }
-        let id = self.lanes.insert(Lane::new(shard, Arc::clone(key), hash));
+        let id = self.lanes.insert(Lane::new(shard, hash));
         self.empty.enter();
         let (lanes, hasher) = (&self.lanes, &self.hasher);
         self.ids.insert_unique(place, id, |id| {
@@ -250,12 +251,13 @@ impl Lanes {
     }
 
     /// The lane's head, refused alone, goes again with other data.
-    pub fn replace_head(&mut self, id: LaneId, data: bytes::Bytes, now: MonoTime) {
+    pub fn replace_head(&mut self, id: LaneId, data: &[u8], now: MonoTime) {
         let Some(lane) = self.lanes.get_mut(id) else { return };
         let Some(head) = &mut lane.head else { return };
-        lane.bytes -= head.change.entry.data.len();
-        lane.bytes += data.len();
-        head.change.entry.data = data;
+        let entry = PutEntry::new(head.change.entry.partition_key(), data);
+        lane.bytes -= head.change.entry.size_bytes();
+        lane.bytes += entry.size_bytes();
+        head.change.entry = entry;
         self.make_ready(id, now);
     }
 
@@ -314,7 +316,7 @@ impl Lanes {
     fn forget_one_empty(&mut self) {
         let is_right =
             |since, id| self.lanes.get(id).is_some_and(|lane| lane.state == State::Empty { since });
-        if let Some(id) = self.empty.one_too_many(EMPTY_LANES_KEPT, is_right) {
+        if let Some(id) = self.empty.one_too_many(self.remembered, is_right) {
             self.remove(id);
         }
     }
@@ -345,12 +347,6 @@ impl Lanes {
         let is_there = |id| self.lanes.get(id).is_some();
         self.ready.retain(|Reverse(turn)| is_there(turn.lane));
         self.targets.retain(is_there);
-    }
-}
-
-impl Default for Lanes {
-    fn default() -> Self {
-        Self::new(Packing::NONE)
     }
 }
 

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
@@ -44,11 +43,16 @@ const MAX_BYTES_IN_FLIGHT: usize = 2 * MAX_BYTES;
 const ENOUGH_ROUNDS: usize = 2;
 const ENOUGH_BYTES: usize = 2 * MAX_BYTES_IN_FLIGHT;
 
+/// Of how many keys without a change under way it is known where their last record stands. Strict order names it in the
+/// next record; else it only tells whether Kinesis keeps its word, which the keys that change often show.
+const REMEMBERED_FOR_ORDERING: usize = 16_384;
+const REMEMBERED_FOR_INVERSIONS: usize = 2_048;
+
 /// Past the session's deadline, how often to look whether a heartbeat has moved it.
 const DEADLINE_LOOK: Duration = Duration::from_millis(50);
 
 /// Gives a refused record's data with fewer images; `None` when there is nothing left to leave out, or it is not wanted.
-pub type Shrink = Arc<dyn Fn(&[u8]) -> Option<Bytes> + Send + Sync>;
+pub type Shrink = Arc<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>;
 
 #[derive(Debug)]
 struct Shard {
@@ -113,10 +117,13 @@ impl Writer {
         let appetite = Arc::<Appetite>::default();
         let (handle, commands) = WriterHandle::channel(Arc::clone(&appetite));
         let Manner { linger, max_in_flight, ordering, packing } = manner;
-        let max_records = if ordering == Ordering::Strict { 1 } else { MAX_RECORDS };
+        let (max_records, remembered) = match ordering {
+            Ordering::Strict => (1, REMEMBERED_FOR_ORDERING),
+            Ordering::Acknowledged => (MAX_RECORDS, REMEMBERED_FOR_INVERSIONS),
+        };
         let writer = Writer {
             putter,
-            lanes: Lanes::new(packing),
+            lanes: Lanes::new(packing, remembered),
             shards: BTreeMap::new(),
             expected: BTreeMap::new(),
             survey: Survey::new(Arc::clone(&pipeline)),

@@ -3,10 +3,7 @@
 //! An [`Encoder`] is made once for a stream and encodes its changes one by one. With the same options
 //! the same change gives the same bytes: a redelivery is byte for byte the first delivery.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-
+use crate::delivery::sink::PutEntry;
 use crate::stream::arn::StreamArn;
 use crate::stream::json_str::JsonStr;
 use crate::stream::page::StreamRecord;
@@ -75,22 +72,13 @@ struct ReplayMember {
     until_ms: u64,
 }
 
-/// A Kinesis record that is ready to be put.
+/// A change as it goes to Kinesis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// 1 to 256 characters.
-    pub partition_key: Arc<str>,
-    /// The payload: one JSON object, no line end.
-    pub data: Bytes,
+    /// Its data is one JSON object, without a line end.
+    pub entry: PutEntry,
     /// The images that did not fit.
     pub truncated: Truncated,
-}
-
-impl Encoded {
-    /// What Kinesis holds against its limits: payload and partition key, in bytes.
-    pub fn size_bytes(&self) -> usize {
-        self.data.len() + self.partition_key.len()
-    }
 }
 
 impl Encoder {
@@ -123,8 +111,8 @@ impl Encoder {
         if self.is_choosy { contradictions(selection, &view_type, key_schema) } else { Vec::new() }
     }
 
-    /// Encodes one change; `None` when the selection leaves it out. The payload is written into `draft` first and copied when
-    /// its size is known: buffered, it takes no more than is counted for it.
+    /// Encodes one change; `None` when the selection leaves it out. Key and payload are written into `draft` first and copied
+    /// when their size is known: buffered, they take no more than is counted for them.
     ///
     /// A record beyond the limit loses its old image; if it is still beyond the limit (or had no old image), its
     /// new one. With [`Oversize::Halt`] it is [`EncodeError::TooLarge`] at once. An image that the selection leaves out was
@@ -147,22 +135,20 @@ impl Encoder {
 
     fn encode_whole(&self, record: &StreamRecord<'_>, draft: &mut Vec<u8>) -> Result<Encoded, EncodeError> {
         let partition_key = self.options.key_schema.kinesis_key(self.options.key_mode, record.keys)?;
-        let truncated = self.fit(draft, record, partition_key.len())?;
-        Ok(Encoded { partition_key, data: Bytes::copy_from_slice(draft), truncated })
+        draft.clear();
+        put(draft, &partition_key);
+        let truncated = self.fit(draft, record)?;
+        Ok(Encoded { entry: PutEntry::of_parts(draft, partition_key.len()), truncated })
     }
 
-    /// Writes the payload, without images where it does not fit otherwise.
-    fn fit(
-        &self,
-        draft: &mut Vec<u8>,
-        record: &StreamRecord<'_>,
-        key_bytes: usize,
-    ) -> Result<Truncated, EncodeError> {
+    /// Writes the payload behind the key, without images where it does not fit otherwise.
+    fn fit(&self, draft: &mut Vec<u8>, record: &StreamRecord<'_>) -> Result<Truncated, EncodeError> {
+        let key_bytes = draft.len();
         let mut truncated = Truncated::NONE;
         loop {
-            draft.clear();
+            draft.truncate(key_bytes);
             self.write(draft, record, truncated)?;
-            let size_bytes = draft.len() + key_bytes;
+            let size_bytes = draft.len();
             if size_bytes <= self.options.limit_bytes {
                 return Ok(truncated);
             }

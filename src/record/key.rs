@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -45,7 +44,11 @@ impl KeySchema {
     ///
     /// A key longer than [`MAX_CHARACTERS`], or empty (only emulators let that happen), becomes the SHA-256 of its
     /// bytes in lower-case hexadecimal. An item key so hashed has no colon, so it never meets one that is not.
-    pub fn kinesis_key(&self, mode: PartitionKeyMode, keys: &RawValue) -> Result<Arc<str>, KeyError> {
+    pub fn kinesis_key<'a>(
+        &self,
+        mode: PartitionKeyMode,
+        keys: &'a RawValue,
+    ) -> Result<Cow<'a, str>, KeyError> {
         let sort_key = match mode {
             PartitionKeyMode::PartitionKey => None,
             PartitionKeyMode::ItemKey => self.sort_key.as_deref(),
@@ -63,7 +66,7 @@ impl KeySchema {
                 Cow::Owned([length.as_str(), ":", &partition, &sort].concat())
             }
         };
-        Ok(fit(&whole))
+        Ok(fit(whole))
     }
 }
 
@@ -114,10 +117,10 @@ fn key_text(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// Makes any text a partition key that Kinesis takes.
-fn fit(key: &str) -> Arc<str> {
+fn fit(key: Cow<'_, str>) -> Cow<'_, str> {
     // Bytes bound characters from above, so counting is left to the few long keys.
     let is_short = key.len() <= MAX_CHARACTERS || key.chars().count() <= MAX_CHARACTERS;
-    if is_short && !key.is_empty() { key.into() } else { sha256_hex(key.as_bytes()).into() }
+    if is_short && !key.is_empty() { key } else { Cow::Owned(sha256_hex(key.as_bytes())) }
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {

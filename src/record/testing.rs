@@ -75,5 +75,5 @@ pub(super) fn encode(options: &EncoderOptions, change: &Change) -> Encoded {
 
 /// The payload's text, of a change that must encode.
 pub(super) fn payload(format: Format, change: &Change) -> String {
-    String::from_utf8(encode(&options(format), change).data.to_vec()).expect("JSON is UTF-8")
+    String::from_utf8(encode(&options(format), change).entry.data().to_vec()).expect("JSON is UTF-8")
 }

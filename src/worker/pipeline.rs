@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::pacer::Pacer;
@@ -179,7 +178,7 @@ impl Pipeline {
         Arc::new(move |data| {
             record_limit.doubt();
             match oversize {
-                config::Oversize::DropImages => shrink(format, data).map(Bytes::from),
+                config::Oversize::DropImages => shrink(format, data),
                 config::Oversize::Halt => None,
             }
         })

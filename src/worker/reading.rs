@@ -12,7 +12,6 @@ use bytes::Bytes;
 use super::pipeline::{PAGE_BYTES, Pipeline, READ_TIMEOUT, Shared};
 use crate::delivery::inlet::{Feeder, More, Submission};
 use crate::delivery::memory::{Budget, Reservation};
-use crate::delivery::sink::PutEntry;
 use crate::delivery::watermark::PLACE_BYTES;
 use crate::error::{ApiError, ErrorKind};
 use crate::lease::order::Replay;
@@ -326,7 +325,7 @@ impl Reading {
                     "a change is too large for the target stream and goes without an image; raise the stream's MaxRecordSizeInKiB to keep it"
                 );
             }
-            let entry = PutEntry { partition_key: encoded.partition_key, data: encoded.data };
+            let entry = encoded.entry;
             let bytes = entry.size_bytes();
             let memory = reservation.split(bytes + bytes / LOST_OF + CHANGE_OVERHEAD_BYTES);
             changes.push(Submission::Deliver { sequence_number, created_at_ms, entry, memory });

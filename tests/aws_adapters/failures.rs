@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::Router;
-use bytes::Bytes;
 use ddb_kinesis_bridge::aws::{DynamoLeaseTable, DynamoStreams, KinesisStream};
 use ddb_kinesis_bridge::config::StreamName;
 use ddb_kinesis_bridge::delivery::sink::{KinesisSink, PutEntry};
@@ -31,7 +30,7 @@ fn source(url: &str) -> DynamoStreams {
 }
 
 fn entries(count: usize) -> Vec<PutEntry> {
-    vec![PutEntry { partition_key: "a".into(), data: Bytes::from_static(b"x") }; count]
+    vec![PutEntry::new("a", b"x"); count]
 }
 
 #[tokio::test]

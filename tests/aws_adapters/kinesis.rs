@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use aws_sdk_kinesis::types::ShardIteratorType;
-use bytes::Bytes;
 use ddb_kinesis_bridge::aws::KinesisStream;
 use ddb_kinesis_bridge::config::StreamName;
 use ddb_kinesis_bridge::delivery::sink::{KinesisSink, PutEntry};
@@ -15,7 +14,7 @@ use crate::emulators;
 const LIMIT: Duration = Duration::from_secs(5);
 
 fn entry(key: &str, data: &[u8]) -> PutEntry {
-    PutEntry { partition_key: key.into(), data: Bytes::copy_from_slice(data) }
+    PutEntry::new(key, data)
 }
 
 #[tokio::test]
@@ -90,7 +89,7 @@ async fn open_shards_and_the_keys_they_take() {
     let entries: Vec<_> = (0..20).map(|n| entry(&format!("item-{n}"), b"x")).collect();
     let results = sink.put_records(&entries, LIMIT).await.expect("an answer");
     for (entry, result) in entries.iter().zip(results) {
-        let hash = u128::from_be_bytes(Md5::digest(entry.partition_key.as_bytes()).into());
+        let hash = u128::from_be_bytes(Md5::digest(entry.partition_key()).into());
         let taker = halves.iter().find(|half| (half.first_hash..=half.last_hash).contains(&hash));
         assert_eq!(taker.map(|half| &half.id), Some(&result.expect("accepted").shard_id));
     }

@@ -16,7 +16,7 @@ fn dynamodb_json() {
     fuzz("dynamodb_json", input, |input: &Input| {
         each(input, &options, |facts, encoded| match encoded {
             Ok(encoded) => {
-                let payload = String::from_utf8(encoded.data.to_vec())
+                let payload = String::from_utf8(encoded.entry.data().to_vec())
                     .map_err(|error| TestCaseError::fail(error.to_string()))?;
                 says_it_all(&must_read(&payload), facts)?;
                 reads_like_the_page(&payload, facts)

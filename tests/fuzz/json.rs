@@ -21,7 +21,7 @@ fn json() {
             let wrong = plain.iter().find(|(_, text)| matches!(text, Some(None)));
             match (encoded, wrong) {
                 (Ok(encoded), None) => {
-                    let payload = String::from_utf8(encoded.data.to_vec());
+                    let payload = String::from_utf8(encoded.entry.data().to_vec());
                     let payload = payload.map_err(|error| TestCaseError::fail(error.to_string()))?;
                     let [keys, new, old] = plain.map(|(_, text)| text.flatten());
                     says_it_all(&must_read(&payload), facts, [keys, new, old])

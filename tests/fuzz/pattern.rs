@@ -35,7 +35,8 @@ fn case(choices: &mut Choices<'_>) -> Case {
 fn payloads(page: &Input) -> Result<Vec<Option<String>>, TestCaseError> {
     let all = RefCell::new(Vec::new());
     each(page, &options(Format::DynamodbJson), |_, encoded| {
-        let text = encoded.ok().map(|encoded| String::from_utf8(encoded.data.to_vec()).expect("UTF-8"));
+        let text =
+            encoded.ok().map(|encoded| String::from_utf8(encoded.entry.data().to_vec()).expect("UTF-8"));
         all.borrow_mut().push(text);
         Ok(())
     })?;

@@ -64,7 +64,7 @@ fn shaped() {
             let Ok(encoded) = encoded else { return Ok(()) };
             let encoded = encoded.ok_or_else(|| TestCaseError::fail("it was left out"))?;
             prop_assert!(encoded.truncated.is_empty());
-            let payload = String::from_utf8(encoded.data.to_vec()).expect("UTF-8");
+            let payload = String::from_utf8(encoded.entry.data().to_vec()).expect("UTF-8");
             let payload = must_read(&payload);
             let change = payload.get("dynamodb").expect("it is there");
             let (new, old) = match images {

@@ -35,9 +35,9 @@ fn shrunk() {
         let whole = options(*format);
         each(page, &whole, |facts, encoded| {
             let Ok(encoded) = encoded else { return Ok(()) };
-            every_step(*format, facts, &encoded.data)?;
-            every_step(*format, facts, &marked(&encoded.data))?;
-            let bytes = damaged(&mut Choices::new(choices), &encoded.data, page.bytes());
+            every_step(*format, facts, encoded.entry.data())?;
+            every_step(*format, facts, &marked(encoded.entry.data()))?;
+            let bytes = damaged(&mut Choices::new(choices), encoded.entry.data(), page.bytes());
             any_bytes(*format, &bytes)
         })?;
         let sizes = sizes(page, &whole)?;
@@ -141,9 +141,9 @@ fn sizes(page: &Input, options: &EncoderOptions) -> Result<Vec<usize>, TestCaseE
     let sizes = RefCell::new(Vec::new());
     each(page, options, |_, encoded| {
         let Ok(encoded) = encoded else { return Ok(()) };
-        let mut next = Some(encoded.data.to_vec());
+        let mut next = Some(encoded.entry.data().to_vec());
         while let Some(data) = next {
-            sizes.borrow_mut().push(data.len() + encoded.partition_key.len());
+            sizes.borrow_mut().push(data.len() + encoded.entry.partition_key().len());
             next = shrink(options.format, &data);
         }
         Ok(())
@@ -163,15 +163,16 @@ fn within_the_limit(page: &Input, options: &EncoderOptions) -> Result<(), TestCa
     each(page, &whole, |_, encoded| {
         let limited = limited.borrow_mut().next();
         let Ok(encoded) = encoded else { return Ok(()) };
-        let mut data = encoded.data.to_vec();
-        while data.len() + encoded.partition_key.len() > options.limit_bytes {
+        let mut data = encoded.entry.data().to_vec();
+        while data.len() + encoded.entry.partition_key().len() > options.limit_bytes {
             let Some(cut) = shrink(options.format, &data) else {
                 prop_assert!(matches!(limited, Some(Err(EncodeError::TooLarge { .. }))), "{:?}", limited);
                 return Ok(());
             };
             data = cut;
         }
-        prop_assert_eq!(limited.and_then(Result::ok).map(|limited| limited.data), Some(data.into()));
+        let limited = limited.and_then(Result::ok);
+        prop_assert_eq!(limited.as_ref().map(|limited| limited.entry.data()), Some(&data[..]));
         Ok(())
     })
 }

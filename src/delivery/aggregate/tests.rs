@@ -4,7 +4,7 @@ use super::apart::unpacked;
 use super::*;
 
 /// Packs as many of the first as fit; gives how many.
-fn packed(key: &str, changes: &[Vec<u8>], packing: Packing) -> (usize, Bytes) {
+fn packed(key: &str, changes: &[Vec<u8>], packing: Packing) -> (usize, Vec<u8>) {
     let mut parcel = Parcel::of(changes[0].len());
     while let Some(next) = changes.get(parcel.changes()) {
         match parcel.and(next.len(), key.len(), packing) {
@@ -33,7 +33,7 @@ fn a_damaged_aggregate_is_no_aggregate() {
     assert_eq!(unpacked("k", &record), Ok(vec![&b"a"[..], b"bc"]));
     assert!(unpacked("other", &record).is_err());
     for at in MAGIC.len()..record.len() {
-        let mut damaged = record.to_vec();
+        let mut damaged = record.clone();
         damaged[at] ^= 1;
         assert!(unpacked("k", &damaged).is_err(), "byte {at}");
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
-use super::tests::{IDLE, LIMITS, acknowledge, at, change, map, placed};
+use super::tests::{IDLE, LIMITS, REMEMBERED, acknowledge, at, change, map, placed};
 use super::*;
 use crate::delivery::aggregate::apart::unpacked;
 
@@ -54,16 +54,16 @@ impl Model {
         let batch = self.lanes.take_batch(self.now, &LIMITS, outlook).unwrap_or_default();
         for (sent, entry) in batch.sent.iter().zip(&batch.entries) {
             assert!(self.in_flight.iter().all(|(other, _)| other.lane != sent.lane), "P2: a lane twice");
-            let lane = (sent.shard, entry.partition_key.to_string());
+            let lane = (sent.shard, entry.partition_key().to_owned());
             let singly = self.singly.get(&lane).copied().unwrap_or(0);
             assert!(singly == 0 || sent.changes == 1, "{singly} changes are to go one by one");
             assert!(sent.changes == 1 || entry.size_bytes() <= AGGREGATE_BYTES);
             self.most = self.most.max(sent.changes);
             // Each change's data is its ticket: the lane's first ones, in their order.
-            let carried = unpacked(&entry.partition_key, &entry.data).expect("an aggregate");
+            let carried = unpacked(entry.partition_key(), entry.data()).expect("an aggregate");
             let carried = carried.iter().map(|data| ticket_in(data));
             assert!(carried.eq(self.expected[&lane].iter().copied().take(sent.changes)));
-            self.in_flight.push((*sent, entry.partition_key.to_string()));
+            self.in_flight.push((*sent, entry.partition_key().to_owned()));
         }
         batch.sent.len()
     }
@@ -89,7 +89,7 @@ impl Model {
             Step::Push { shard, key } => {
                 let key = format!("k{key}");
                 let mut change = change(ticket, &key, 0);
-                change.entry.data = format!("{ticket:05}").into();
+                change.entry = PutEntry::new(&key, format!("{ticket:05}").as_bytes());
                 self.lanes.push(shard, change, self.now);
                 self.expected.entry((shard, key)).or_default().push_back(ticket);
             }
@@ -154,7 +154,7 @@ fn ticket_in(data: &[u8]) -> u64 {
 /// Goes through the steps, and then on until nothing waits. Gives the most changes that one record carried.
 fn run(packing: Packing, steps: Vec<Step>) -> usize {
     let mut model = Model {
-        lanes: Lanes::new(packing),
+        lanes: Lanes::new(packing, REMEMBERED),
         now: at(0),
         in_flight: vec![],
         expected: BTreeMap::new(),

@@ -1,7 +1,6 @@
 //! One lane: the changes of one key of one stream shard that wait, the first of them the head.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::ShardSlot;
 use crate::delivery::aggregate::{Packing, Parcel, encode};
@@ -30,7 +29,6 @@ pub struct Change {
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) shard: ShardSlot,
-    pub(super) key: Arc<str>,
     /// The key's MD5, by which Kinesis chooses the shard.
     pub(super) hash: u128,
     pub(super) head: Option<Queued>,
@@ -72,10 +70,9 @@ pub(super) enum State {
 }
 
 impl Lane {
-    pub(super) fn new(shard: ShardSlot, key: Arc<str>, hash: u128) -> Self {
+    pub(super) fn new(shard: ShardSlot, hash: u128) -> Self {
         Lane {
             shard,
-            key,
             hash,
             head: None,
             rest: VecDeque::new(),
@@ -86,6 +83,11 @@ impl Lane {
             retry: None,
             last: None,
         }
+    }
+
+    /// Whether changes of this key wait in it: keys of one MD5 can be made.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.head.as_ref().is_some_and(|head| head.change.entry.partition_key() == key)
     }
 
     /// How many changes it holds.
@@ -101,7 +103,10 @@ impl Lane {
     pub(super) fn record_bytes(&self) -> usize {
         match &self.head {
             Some(head) if self.parcel.changes() < 2 => head.change.entry.size_bytes(),
-            Some(_) => self.parcel.aggregate_bytes(self.key.len()) + self.key.len(),
+            Some(head) => {
+                let key_bytes = head.change.entry.partition_key().len();
+                self.parcel.aggregate_bytes(key_bytes) + key_bytes
+            }
             None => 0,
         }
     }
@@ -114,20 +119,21 @@ impl Lane {
             return Some(head.clone());
         }
         let behind = self.rest.iter().take(changes - 1).map(|queued| &queued.change.entry);
-        let all = std::iter::once(head).chain(behind).map(|entry| &*entry.data);
-        let data = encode(&self.key, all, self.parcel.aggregate_bytes(self.key.len()));
-        Some(PutEntry { partition_key: Arc::clone(&head.partition_key), data })
+        let all = std::iter::once(head).chain(behind).map(PutEntry::data);
+        let key = head.partition_key();
+        Some(PutEntry::new(key, &encode(key, all, self.parcel.aggregate_bytes(key.len()))))
     }
 
     /// Chooses what its next record carries: as many of the first changes as fit.
     pub(super) fn pack(&mut self, packing: Packing) {
         let Some(head) = &self.head else { return };
-        self.parcel = Parcel::of(head.change.entry.data.len());
+        let head = &head.change.entry;
+        self.parcel = Parcel::of(head.data().len());
         if self.singly > 0 {
             return;
         }
         for queued in &self.rest {
-            match self.parcel.and(queued.change.entry.data.len(), self.key.len(), packing) {
+            match self.parcel.and(queued.change.entry.data().len(), head.partition_key().len(), packing) {
                 Some(parcel) => self.parcel = parcel,
                 None => return,
             }
@@ -140,7 +146,8 @@ impl Lane {
         if self.singly == 0
             && self.parcel.changes() + 1 == self.len()
             && let Some(last) = self.rest.back()
-            && let Some(parcel) = self.parcel.and(last.change.entry.data.len(), self.key.len(), packing)
+            && let last = &last.change.entry
+            && let Some(parcel) = self.parcel.and(last.data().len(), last.partition_key().len(), packing)
         {
             self.parcel = parcel;
         }

@@ -1,6 +1,6 @@
 //! Tests of what one record carries of a lane.
 
-use super::tests::{IDLE, acknowledge, at, change, map, placed};
+use super::tests::{IDLE, REMEMBERED, acknowledge, at, change, map, placed};
 use super::*;
 
 const LIMITS: BatchLimits =
@@ -10,7 +10,7 @@ const PACKING: Packing = Packing::up_to(260);
 
 /// Lanes with so many changes of 40 bytes of one key, sent as far as they go: the batch holds the first record.
 fn in_flight(changes: u64) -> (Lanes, Batch) {
-    let mut lanes = Lanes::new(PACKING);
+    let mut lanes = Lanes::new(PACKING, REMEMBERED);
     for ticket in 0..changes {
         lanes.push(1, change(ticket, "a", 40), at(0));
     }
@@ -35,7 +35,7 @@ fn a_record_carries_as_many_as_fit_and_the_rest_follow() {
 
 #[test]
 fn what_comes_while_a_record_waits_joins_it() {
-    let mut lanes = Lanes::new(PACKING);
+    let mut lanes = Lanes::new(PACKING, REMEMBERED);
     let busy = Outlook { calls_under_way: true, more_until: None };
     for ticket in 0..3 {
         lanes.push(1, change(ticket, "a", 40), at(ticket));
@@ -50,7 +50,7 @@ fn what_comes_while_a_record_waits_joins_it() {
 
 #[test]
 fn a_record_that_failed_may_carry_more_the_next_time() {
-    let mut lanes = Lanes::new(PACKING);
+    let mut lanes = Lanes::new(PACKING, REMEMBERED);
     lanes.push(1, change(0, "a", 40), at(0));
     let lane = lanes.take_batch(at(0), &LIMITS, IDLE).expect("due").sent[0].lane;
     lanes.push(1, change(1, "a", 40), at(0));
@@ -97,7 +97,7 @@ fn what_is_taken_apart_goes_one_by_one_and_is_packed_again_behind_it() {
 
 #[test]
 fn a_target_shards_pace_counts_the_whole_record() {
-    let mut lanes = Lanes::new(Packing::up_to(100_000));
+    let mut lanes = Lanes::new(Packing::up_to(100_000), REMEMBERED);
     lanes.map(map(1), at(0)).expect("a map");
     for key in ["a", "b"] {
         for ticket in 0..10 {

@@ -8,13 +8,16 @@ use crate::stream::SequenceNumber;
 pub(super) const LIMITS: BatchLimits =
     BatchLimits { max_records: 3, max_bytes: 100, linger: Duration::from_millis(10) };
 
+/// So many empty lanes are remembered.
+pub(super) const REMEMBERED: usize = 100;
+
 pub(super) fn at(ms: u64) -> MonoTime {
     MonoTime::from_origin(Duration::from_millis(ms))
 }
 
 pub(super) fn change(ticket: Ticket, key: &str, bytes: usize) -> Change {
     let memory = futures_util::FutureExt::now_or_never(Budget::new(1 << 20).reserve(1)).expect("room");
-    let entry = PutEntry { partition_key: key.into(), data: vec![0; bytes].into() };
+    let entry = PutEntry::new(key, &vec![0; bytes]);
     Change { ticket, entry, created_at_ms: 0, memory }
 }
 
@@ -46,7 +49,7 @@ pub(super) const BUSY: Outlook = Outlook { calls_under_way: true, more_until: No
 pub(super) const IDLE: Outlook = Outlook { calls_under_way: false, more_until: None };
 
 fn keys(batch: &Batch) -> Vec<&str> {
-    batch.entries.iter().map(|entry| &*entry.partition_key).collect()
+    batch.entries.iter().map(PutEntry::partition_key).collect()
 }
 
 /// How many records a batch holds.
@@ -56,7 +59,7 @@ fn len(batch: Batch) -> usize {
 
 /// Lanes with these changes of shard 1, each one byte, tickets counting from 0.
 fn lanes_with(all: &[&str]) -> Lanes {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(Packing::NONE, REMEMBERED);
     for (ticket, key) in all.iter().enumerate() {
         lanes.push(1, change(ticket as u64, key, 1), at(0));
     }
@@ -88,7 +91,7 @@ fn a_batch_is_due_when_full_or_when_its_oldest_has_lingered() {
 
 #[test]
 fn bytes_end_a_batch_and_a_larger_record_travels_alone() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(Packing::NONE, REMEMBERED);
     lanes.push(1, change(0, "big", 500), at(0));
     lanes.push(1, change(1, "b", 60), at(0));
     lanes.push(1, change(2, "c", 60), at(0));
@@ -99,7 +102,7 @@ fn bytes_end_a_batch_and_a_larger_record_travels_alone() {
 
 #[test]
 fn bytes_fill_a_batch_to_the_last_and_what_is_left_waits() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(Packing::NONE, REMEMBERED);
     lanes.push(1, change(0, "a", 59), at(0));
     lanes.push(1, change(1, "b", 39), at(0));
     lanes.push(1, change(2, "c", 1), at(0));
@@ -109,7 +112,7 @@ fn bytes_fill_a_batch_to_the_last_and_what_is_left_waits() {
 
 #[test]
 fn a_dropped_shards_bytes_fill_no_batch() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(Packing::NONE, REMEMBERED);
     lanes.push(1, change(0, "a", 80), at(0));
     lanes.drop_shard(1);
     // With its key, one byte short of a full batch.
@@ -168,13 +171,13 @@ fn a_record_that_was_not_sent_may_go_at_once() {
 
 #[test]
 fn a_replaced_head_goes_again_at_once_with_its_other_data() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(Packing::NONE, REMEMBERED);
     lanes.push(1, change(0, "a", 150), at(0));
     lanes.push(1, change(1, "a", 1), at(0));
     let lane = lanes.take_batch(at(10), &LIMITS, IDLE).expect("due").sent[0].lane;
-    lanes.replace_head(lane, vec![1; 7].into(), at(10));
+    lanes.replace_head(lane, &[1; 7], at(10));
     let again = lanes.take_batch(at(10), &LIMITS, IDLE).expect("due");
-    assert_eq!((again.sent[0].lane, again.entries[0].data.as_ref()), (lane, [1; 7].as_slice()));
+    assert_eq!((again.sent[0].lane, again.entries[0].data()), (lane, [1; 7].as_slice()));
     assert_eq!(tickets(&mut lanes, lane, placed("s", 1), at(20)), [0]);
 }
 
@@ -202,7 +205,7 @@ fn of_too_many_empty_lanes_the_longest_empty_is_forgotten() {
     let batch = lanes.take_batch(at(0), &ALL, BUSY).expect("due");
     acknowledge(&mut lanes, batch.sent[1].lane, placed("s", 10), at(20));
     acknowledge(&mut lanes, batch.sent[0].lane, placed("s", 10), at(20));
-    for lane in 1..EMPTY_LANES_KEPT {
+    for lane in 1..REMEMBERED {
         lanes.push(1, change(0, &lane.to_string(), 1), at(0));
     }
     for sent in lanes.take_batch(at(0), &ALL, BUSY).expect("due").sent {
@@ -214,6 +217,33 @@ fn of_too_many_empty_lanes_the_longest_empty_is_forgotten() {
         acknowledge(&mut lanes, lane, placed("s", 1), at(20)).expect("known").0.inverted
     };
     assert_eq!((is_inverted("a"), is_inverted("b")), (true, false));
+}
+
+/// Two keys of one MD5, found in public by others. Who writes items may choose them.
+#[test]
+fn keys_of_one_hash_keep_their_own_order() {
+    const A: &str = "TEXTCOLLBYfGiJUETHQ4hAcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak";
+    const B: &str = "TEXTCOLLBYfGiJUETHQ4hEcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak";
+    assert_eq!(Md5::digest(A), Md5::digest(B));
+    const ALL: BatchLimits = BatchLimits { max_bytes: 10_000, ..LIMITS };
+    let mut lanes = Lanes::new(Packing::up_to(1_000), REMEMBERED);
+    lanes.push(1, change(0, A, 1), at(0));
+    lanes.push(1, change(1, B, 1), at(0));
+    lanes.push(1, change(2, B, 1), at(0));
+    let batch = lanes.take_batch(at(0), &ALL, IDLE).expect("due");
+    assert_eq!(keys(&batch), [A, B], "no record holds changes of two keys");
+    // A's lane is empty from here on, and B has a record in flight: its next change stays behind that.
+    assert_eq!(tickets(&mut lanes, batch.sent[0].lane, placed("s", 1), at(1)), [0]);
+    lanes.push(1, change(3, B, 1), at(1));
+    assert!(lanes.take_batch(at(1), &ALL, IDLE).is_none(), "P2: B's next waits for B's record");
+    assert_eq!(tickets(&mut lanes, batch.sent[1].lane, placed("s", 2), at(2)), [1, 2]);
+    let next = lanes.take_batch(at(2), &ALL, IDLE).expect("due");
+    assert_eq!((keys(&next), next.sent[0].lane), (vec![B], batch.sent[1].lane));
+    assert_eq!(tickets(&mut lanes, next.sent[0].lane, placed("s", 3), at(2)), [3]);
+    // With nothing waiting, an empty lane of that hash serves either.
+    lanes.push(1, change(4, A, 1), at(3));
+    let again = lanes.take_batch(at(3), &ALL, IDLE).expect("due").sent[0].lane;
+    assert!(batch.sent.iter().any(|sent| sent.lane == again));
 }
 
 #[test]
@@ -292,7 +322,7 @@ fn a_deep_lane_waits_for_no_fuller_batch() {
 
 #[test]
 fn a_target_shard_at_its_limit_holds_back_only_its_own_keys() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(Packing::NONE, REMEMBERED);
     lanes.map(map(2), at(0)).expect("a map");
     // By their MD5: `a` (0c…) is of the first half, `b` (92…) of the second.
     for (ticket, key) in ["a", "b", "a", "b"].into_iter().enumerate() {
@@ -326,7 +356,7 @@ fn without_a_map_a_throttled_head_waits_for_itself() {
 
 #[test]
 fn what_was_held_finds_its_shard_in_a_new_map() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(Packing::NONE, REMEMBERED);
     lanes.map(map(1), at(0)).expect("a map");
     lanes.push(1, change(0, "a", 1), at(0));
     let lane = lanes.take_batch(at(10), &LIMITS, BUSY).expect("due").sent[0].lane;
@@ -339,7 +369,7 @@ fn what_was_held_finds_its_shard_in_a_new_map() {
 
 #[test]
 fn a_shard_that_is_dropped_leaves_nothing_held() {
-    let mut lanes = Lanes::default();
+    let mut lanes = Lanes::new(Packing::NONE, REMEMBERED);
     lanes.map(map(1), at(0)).expect("a map");
     lanes.push(1, change(0, "a", 1), at(0));
     lanes.push(2, change(0, "b", 1), at(0));

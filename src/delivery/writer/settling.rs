@@ -134,14 +134,14 @@ impl Writer {
             }
             return;
         }
-        if let Some(data) = (self.shrink)(&entry.data) {
+        if let Some(data) = (self.shrink)(entry.data()) {
             self.metrics.truncated.inc();
             tracing::warn!(
                 pipeline = &*self.pipeline,
                 record = entry.described(),
                 "Kinesis refused a record, sending it with an image less; raise the stream's MaxRecordSizeInKiB to keep it: {error}"
             );
-            self.lanes.replace_head(sent.lane, data, now);
+            self.lanes.replace_head(sent.lane, &data, now);
             return;
         }
         let Some(shard) = self.shards.get_mut(&sent.shard) else { return };

@@ -75,7 +75,7 @@ impl Stage {
             // Every change tells which it is.
             let mut data = self.sequence.to_string().into_bytes();
             data.resize(bytes.max(data.len()), b' ');
-            let entry = PutEntry { partition_key, data: data.into() };
+            let entry = PutEntry::new(&partition_key, &data);
             let memory = self.budget.reserve(bytes + 256).await;
             page.push(Submission::Deliver { sequence_number, created_at_ms: 0, entry, memory });
         }

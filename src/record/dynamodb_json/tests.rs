@@ -66,7 +66,7 @@ fn fills_in_from_the_stream_what_the_record_lacks() {
         crate::record::envelope::Encoder::new(crate::record::testing::options(Format::DynamodbJson));
     let encoded = encoder.encode(&page.records[0], &mut Vec::new()).expect("a record").expect("carried");
     assert_eq!(
-        String::from_utf8(encoded.data.to_vec()).expect("UTF-8"),
+        String::from_utf8(encoded.entry.data().to_vec()).expect("UTF-8"),
         r#"{"awsRegion":"eu-west-1","eventID":"\u00e9","eventName":"INSERT","userIdentity":null,"recordFormat":"application/json","tableName":"orders","dynamodb":{"ApproximateCreationDateTime":1000,"ApproximateCreationDateTimePrecision":"MILLISECOND","Keys":{"id":{"S":"a"}},"SequenceNumber":"7"},"eventSource":"aws:dynamodb","eventSourceARN":"arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/2024-01-02T03:04:05.678"}"#
     );
 }

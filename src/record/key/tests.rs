@@ -151,7 +151,8 @@ proptest! {
     #[test]
     fn every_key_is_one_that_kinesis_takes(pk in part(), sk in part()) {
         for mode in [PartitionKeyMode::PartitionKey, PartitionKeyMode::ItemKey] {
-            let key = schema(Some("sk")).kinesis_key(mode, raw(&strings(&pk, &sk)))
+            let keys = strings(&pk, &sk);
+            let key = schema(Some("sk")).kinesis_key(mode, raw(&keys))
                 .map_err(|error| TestCaseError::fail(error.to_string()))?;
             prop_assert!((1..=MAX_CHARACTERS).contains(&key.chars().count()));
         }

@@ -21,7 +21,7 @@ fn payload(selection: &Selection, format: Format, change: &Change) -> Option<Str
     let encoded = change.record(|record| encoder.encode(record, &mut Vec::new())).expect("it can be encoded");
     encoded.map(|encoded| {
         assert!(encoded.truncated.is_empty());
-        String::from_utf8(encoded.data.to_vec()).expect("JSON is UTF-8")
+        String::from_utf8(encoded.entry.data().to_vec()).expect("JSON is UTF-8")
     })
 }
 

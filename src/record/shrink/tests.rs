@@ -14,9 +14,9 @@ fn change() -> Change {
 fn cut(format: Format, change: &Change, images: usize) -> Vec<u8> {
     let mut limited = options(format);
     for _ in 0..images {
-        limited.limit_bytes = encode(&limited, change).size_bytes() - 1;
+        limited.limit_bytes = encode(&limited, change).entry.size_bytes() - 1;
     }
-    encode(&limited, change).data.to_vec()
+    encode(&limited, change).entry.data().to_vec()
 }
 
 #[test]
@@ -46,11 +46,11 @@ fn the_mark_of_a_replay_stays() {
         };
         let whole = within(usize::MAX);
         let plain = encode(&options(format), &change());
-        assert_eq!(whole.size_bytes(), plain.size_bytes() + MARK.len());
-        assert!(whole.data.ends_with(format!("{MARK}}}").as_bytes()));
-        let cut = shrink(format, &whole.data).expect("the old image is there");
+        assert_eq!(whole.entry.size_bytes(), plain.entry.size_bytes() + MARK.len());
+        assert!(whole.entry.data().ends_with(format!("{MARK}}}").as_bytes()));
+        let cut = shrink(format, whole.entry.data()).expect("the old image is there");
         assert!(cut.ends_with(format!("{MARK},\"truncated\":[\"OldImage\"]}}").as_bytes()));
-        assert_eq!(cut, within(whole.size_bytes() - 1).data);
+        assert_eq!(cut, within(whole.entry.size_bytes() - 1).entry.data());
     }
 }
 
@@ -75,7 +75,7 @@ fn leaves_alone_what_has_no_image_or_is_no_payload() {
             .record(|record| Encoder::new(options(format)).encode(record, &mut Vec::new()))
             .expect("a record")
             .expect("carried");
-        assert_eq!(shrink(format, &plain.data), None);
+        assert_eq!(shrink(format, plain.entry.data()), None);
         for other in [&b""[..], b"\xf3\x89\x9a\xc2", b"{}", b"[]", b"null", b"{\"dynamodb\":7}", b"\xff"] {
             assert_eq!(shrink(format, other), None);
         }

@@ -152,7 +152,7 @@ fn change(state: &State, table: usize, data: &[u8]) -> Option<Change> {
 
 /// The changes that a record carries: one, or those of an aggregate, all of one lane.
 fn carried(state: &State, table: usize, entry: &PutEntry) -> Result<Vec<Change>, String> {
-    let payloads = unpacked(&entry.partition_key, &entry.data)?;
+    let payloads = unpacked(entry.partition_key(), entry.data())?;
     let changes = payloads.into_iter().map(|data| change(state, table, data).ok_or("a payload that is none"));
     let changes: Vec<Change> = changes.collect::<Result<_, _>>()?;
     let is_one_lane =
@@ -178,7 +178,7 @@ fn put_one(
     entry: &PutEntry,
     is_ordered: bool,
 ) -> Result<Result<Placement, EntryError>, ApiError> {
-    let kinesis_shard = state.sinks[sink].shard_of(&entry.partition_key);
+    let kinesis_shard = state.sinks[sink].shard_of(entry.partition_key());
     let is_full = !state.sinks[sink].has_room(&kinesis_shard, state.now_ms);
     let rate = state.faults.rates(Service::Sink).entry;
     if is_full || state.dice.chance(rate) {
@@ -194,7 +194,7 @@ fn put_one(
         return Err(error("PutRecords", ErrorKind::Invalid));
     };
     let State { sinks, dice, .. } = state;
-    let lane = (Arc::clone(&changes[0].shard), Arc::clone(&entry.partition_key));
+    let lane = (Arc::clone(&changes[0].shard), Arc::from(entry.partition_key()));
     let (place, inverted) = sinks[sink].place(lane, kinesis_shard, is_ordered, dice);
     for Change { shard, seq, item } in changes {
         state.tell(who, Event::Stored { shard, seq, item, place: place.clone(), inverted });
@@ -262,7 +262,7 @@ impl SimSink {
             match carried(&state, self.table, entry) {
                 Ok(changes) => {
                     let Change { shard, seq, .. } = &changes[0];
-                    lanes.push((shard.clone(), Arc::clone(&entry.partition_key), *seq));
+                    lanes.push((shard.clone(), Arc::from(entry.partition_key()), *seq));
                 }
                 Err(why) => state.tell(&self.link.who, Event::Unreadable(format!("a record: {why}"))),
             }

@@ -79,7 +79,7 @@ impl State {
 
     fn put(&mut self, entry: &PutEntry, now: MonoTime) -> Result<Placement, EntryError> {
         let (second, ms) = (now.as_millis() / 1_000, now.as_millis() % 1_000);
-        let hash = hash(&entry.partition_key);
+        let hash = hash(entry.partition_key());
         let shard = self.shards.iter_mut().find(|shard| shard.holds(hash)).expect("all hashes are covered");
         if shard.taken.0 != second {
             shard.taken = (second, 0, 0);
@@ -95,11 +95,11 @@ impl State {
         shard.accepted += 1;
         self.last_number += 1;
         for change in changes_of(entry) {
-            self.accepted_at.entry(Arc::clone(&entry.partition_key)).or_default().push(now);
-            self.changes.entry(Arc::clone(&entry.partition_key)).or_default().push(change);
+            self.accepted_at.entry(Arc::from(entry.partition_key())).or_default().push(now);
+            self.changes.entry(Arc::from(entry.partition_key())).or_default().push(change);
         }
         let sequence_number = SequenceNumber::parse(&self.last_number.to_string()).expect("digits");
-        self.last.insert(Arc::clone(&entry.partition_key), sequence_number.clone());
+        self.last.insert(Arc::from(entry.partition_key()), sequence_number.clone());
         Ok(Placement { shard_id: Arc::clone(&shard.listed.id), sequence_number })
     }
 }
@@ -112,7 +112,7 @@ impl Shard {
 
 /// The numbers of the changes that a record carries.
 fn changes_of(entry: &PutEntry) -> Vec<u64> {
-    let changes = unpacked(&entry.partition_key, &entry.data).expect("an aggregate");
+    let changes = unpacked(entry.partition_key(), entry.data()).expect("an aggregate");
     // Digits, then spaces up to the change's size.
     let digits = |data: &[u8]| data.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let number =
@@ -203,10 +203,10 @@ impl KinesisSink for SmallKinesis {
         self.serve(1, |state, now| {
             // No answer is lost here: what was stored last was acknowledged last.
             assert!(
-                after.is_none_or(|number| Some(number) == state.last.get(&entry.partition_key)),
+                after.is_none_or(|number| Some(number) == state.last.get(entry.partition_key())),
                 "{after:?}"
             );
-            state.singles.push((Arc::clone(&entry.partition_key), after.is_some()));
+            state.singles.push((Arc::from(entry.partition_key()), after.is_some()));
             if self.refuses_numbers && after.is_some() {
                 return Err(refused("PutRecord"));
             }
