@@ -19,7 +19,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use bytes::BytesMut;
+
+use super::buffers::Buffers;
 
 /// A connection failure together with the address called.
 #[derive(Debug)]
@@ -50,12 +51,13 @@ pub(super) fn client() -> SharedHttpClient {
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
         connector.build()
     });
-    SharedHttpClient::new(NamingClient { inner })
+    SharedHttpClient::new(NamingClient { inner, buffers: Buffers::default() })
 }
 
 #[derive(Debug)]
 struct NamingClient {
     inner: SharedHttpClient,
+    buffers: Buffers,
 }
 
 impl HttpClient for NamingClient {
@@ -64,7 +66,8 @@ impl HttpClient for NamingClient {
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        SharedHttpConnector::new(NamingConnector { inner: self.inner.http_connector(settings, components) })
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(NamingConnector { inner, buffers: self.buffers.clone() })
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
@@ -75,15 +78,17 @@ impl HttpClient for NamingClient {
 #[derive(Debug)]
 struct NamingConnector {
     inner: SharedHttpConnector,
+    buffers: Buffers,
 }
 
 impl HttpConnector for NamingConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let address = authority(request.uri()).to_owned();
         let answer = self.inner.call(request);
+        let buffers = self.buffers.clone();
         HttpConnectorFuture::new(async move {
             let whole = match answer.await {
-                Ok(answer) => with_whole_body(answer).await,
+                Ok(answer) => with_whole_body(answer, &buffers).await,
                 Err(error) => Err(error),
             };
             whole.map_err(|error| named(error, address))
@@ -94,14 +99,17 @@ impl HttpConnector for NamingConnector {
 /// No room is made beforehand for more than this, whatever length is told.
 const MOST_EXPECTED_BYTES: usize = 4 << 20;
 
-async fn with_whole_body(mut answer: HttpResponse) -> Result<HttpResponse, ConnectorError> {
+async fn with_whole_body(
+    mut answer: HttpResponse,
+    buffers: &Buffers,
+) -> Result<HttpResponse, ConnectorError> {
     let length = answer.headers().get("content-length").and_then(|length| length.parse().ok());
-    let mut whole = BytesMut::with_capacity(length.unwrap_or(0).min(MOST_EXPECTED_BYTES));
+    let mut whole = buffers.with_capacity(length.unwrap_or(0).min(MOST_EXPECTED_BYTES));
     let mut body = ByteStream::new(std::mem::replace(answer.body_mut(), SdkBody::taken()));
     while let Some(part) = body.next().await {
         whole.extend_from_slice(&part.map_err(|error| ConnectorError::io(error.into()))?);
     }
-    *answer.body_mut() = SdkBody::from(whole.freeze());
+    *answer.body_mut() = SdkBody::from(buffers.lend(whole));
     Ok(answer)
 }
 

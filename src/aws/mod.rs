@@ -5,6 +5,7 @@
 //! exceptions: [`probe`] waits for an endpoint that does not answer, since nothing else runs yet at that time, and `session`
 //! renews credentials, on which every call rests.
 
+mod buffers;
 pub mod check;
 pub mod client;
 pub mod error;
