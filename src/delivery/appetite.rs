@@ -1,93 +1,175 @@
-//! The writer's appetite: reading waits while as much is ready to be sent as the next rounds of calls can take. More would
-//! only lie in memory, and grow cold there. What cannot be sent yet (behind a head in flight, a failed one, or one whose
-//! target shard is full) sates nobody: reading goes on past it, as far as the memory goes.
+//! The writer's appetite: reading waits while as much is ready to be sent, or on its way here, as the next rounds of calls can
+//! take. More would only lie in memory, and grow cold there. What cannot be sent yet (behind a head in flight, a failed one, or
+//! one whose target shard is full) sates nobody: reading goes on past it, as far as the memory goes.
 
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
-/// What a pipeline's readers ask before each page, and its writer tells. Who waits is let in in turn.
-#[derive(Debug, Default)]
-pub(super) struct Appetite {
-    is_sated: AtomicBool,
-    let_in: Notify,
+/// Records and their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    pub records: usize,
+    pub bytes: usize,
+}
+
+/// What a pipeline's readers ask before each page, and its writer tells. Who waits is let in in turn. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Appetite(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    enough: Amount,
+    ready: Amount,
+    /// What those who were let in are to bring.
+    coming: Amount,
+    waiting: VecDeque<(Amount, oneshot::Sender<Portion>)>,
+}
+
+/// Leave to bring so much; it counts until it is dropped.
+#[derive(Debug)]
+pub struct Portion {
+    amount: Amount,
+    of: Appetite,
 }
 
 impl Appetite {
-    /// Waits while the writer is sated.
-    pub(super) async fn wait(&self) {
-        if !self.is_sated() {
+    pub(super) fn new(enough: Amount) -> Self {
+        let (ready, coming) = Default::default();
+        Appetite(Arc::new(Mutex::new(State { enough, ready, coming, waiting: VecDeque::new() })))
+    }
+
+    /// Waits until there is room for more: at once, unless the writer is sated or others wait. So that nobody waits for ever
+    /// the last portion may be larger than the room that is left.
+    pub(super) async fn wait(&self, amount: Amount) -> Portion {
+        let turn = {
+            let mut state = self.lock();
+            if state.waiting.is_empty() && !state.is_sated() {
+                return self.portion(&mut state, amount);
+            }
+            let (sender, turn) = oneshot::channel();
+            state.waiting.push_back((amount, sender));
+            turn
+        };
+        match turn.await {
+            Ok(portion) => portion,
+            // Nobody drops a sender but with the whole queue.
+            Err(_) => self.portion(&mut self.lock(), amount),
+        }
+    }
+
+    /// So much is ready.
+    pub(super) fn tell(&self, ready: Amount) {
+        self.lock().ready = ready;
+        self.let_in();
+    }
+
+    fn let_in(&self) {
+        loop {
+            // One at a time: a portion that nobody takes comes back here.
+            let mut state = self.lock();
+            let next = if state.is_sated() { None } else { state.waiting.pop_front() };
+            let Some((amount, waiting)) = next else { return };
+            let portion = self.portion(&mut state, amount);
+            drop(state);
+            drop(waiting.send(portion));
+        }
+    }
+
+    fn portion(&self, state: &mut State, amount: Amount) -> Portion {
+        state.coming.records += amount.records;
+        state.coming.bytes += amount.bytes;
+        Portion { amount, of: self.clone() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_sated(&self) -> bool {
+        self.ready.records + self.coming.records >= self.enough.records
+            || self.ready.bytes + self.coming.bytes >= self.enough.bytes
+    }
+}
+
+impl Drop for Portion {
+    fn drop(&mut self) {
+        if self.amount == Amount::default() {
             return;
         }
-        let mut turn = pin!(self.let_in.notified());
-        // In the queue before the second look: what the writer tells in between is not missed.
-        turn.as_mut().enable();
-        if self.is_sated() {
-            turn.await;
+        {
+            let mut state = self.of.lock();
+            state.coming.records -= self.amount.records;
+            state.coming.bytes -= self.amount.bytes;
         }
-    }
-
-    pub(super) fn is_sated(&self) -> bool {
-        // Between the queue and this flag only a total order tells who came first.
-        self.is_sated.load(Ordering::SeqCst)
-    }
-
-    /// How much is ready, in hundredths of what is enough. Below half of it all may read; between that and enough, each
-    /// time this is told, one more.
-    pub(super) fn tell(&self, percent: usize) {
-        match percent {
-            0..50 => {
-                self.is_sated.store(false, Ordering::SeqCst);
-                self.let_in.notify_waiters();
-            }
-            50..100 if self.is_sated() => self.let_in.notify_one(),
-            50..100 => {}
-            _ => self.is_sated.store(true, Ordering::SeqCst),
-        }
+        self.of.let_in();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use futures_util::poll;
 
     use super::*;
 
+    fn records(records: usize) -> Amount {
+        Amount { records, bytes: 0 }
+    }
+
+    fn of_hundred() -> Appetite {
+        Appetite::new(Amount { records: 100, bytes: 1_000 })
+    }
+
     #[tokio::test]
-    async fn who_waits_is_let_in_in_turn_and_all_once_it_is_hungry() {
-        let appetite = Appetite::default();
-        appetite.tell(99);
-        appetite.wait().await;
-        appetite.tell(100);
-        let (mut first, mut second, mut third) =
-            (pin!(appetite.wait()), pin!(appetite.wait()), pin!(appetite.wait()));
-        for waiting in [&mut first, &mut second, &mut third] {
-            assert!(poll!(waiting).is_pending());
-        }
-        appetite.tell(50);
-        assert!(poll!(&mut second).is_pending() && poll!(&mut first).is_ready());
-        {
-            let mut newcomer = pin!(appetite.wait());
-            assert!(poll!(&mut newcomer).is_pending(), "it is not hungry yet");
-        }
-        appetite.tell(49);
-        assert!(poll!(&mut second).is_ready() && poll!(&mut third).is_ready());
-        appetite.wait().await;
+    async fn what_is_coming_counts_until_it_is_there() {
+        let appetite = of_hundred();
+        let first = appetite.wait(records(60)).await;
+        let second = appetite.wait(records(60)).await;
+        let (mut third, mut fourth) = (pin!(appetite.wait(records(30))), pin!(appetite.wait(records(30))));
+        assert!(poll!(&mut third).is_pending() && poll!(&mut fourth).is_pending());
+        // It is there, all of it ready: 60 and 60 still.
+        appetite.tell(records(60));
+        drop(first);
+        assert!(poll!(&mut third).is_pending());
+        appetite.tell(records(30));
+        assert!(poll!(&mut fourth).is_pending(), "who waited first goes first, and fills it up");
+        assert!(poll!(&mut third).is_ready());
+        drop(second);
+        assert!(poll!(&mut fourth).is_ready());
+    }
+
+    #[tokio::test]
+    async fn who_brings_nothing_waits_as_the_others_do_and_takes_no_room() {
+        let appetite = of_hundred();
+        appetite.tell(Amount { records: 0, bytes: 1_000 });
+        let mut empty = pin!(appetite.wait(Amount::default()));
+        let mut full = pin!(appetite.wait(records(100)));
+        assert!(poll!(&mut empty).is_pending());
+        assert!(poll!(&mut full).is_pending());
+        appetite.tell(Amount { records: 0, bytes: 999 });
+        assert!(poll!(&mut full).is_ready());
+        assert!(poll!(&mut empty).is_ready());
     }
 
     #[tokio::test]
     async fn who_gives_up_waiting_leaves_its_turn_to_the_next() {
-        let appetite = Appetite::default();
-        appetite.tell(100);
-        let mut second = {
-            let mut first = Box::pin(appetite.wait());
-            assert!(poll!(&mut first).is_pending());
-            let mut second = Box::pin(appetite.wait());
-            assert!(poll!(&mut second).is_pending());
-            appetite.tell(50);
-            second
-        };
-        assert!(poll!(&mut second).is_ready());
+        let appetite = of_hundred();
+        appetite.tell(records(100));
+        let mut third = pin!(appetite.wait(records(1)));
+        {
+            let (mut first, mut second) =
+                (Box::pin(appetite.wait(records(100))), Box::pin(appetite.wait(records(100))));
+            assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
+            assert!(poll!(&mut third).is_pending());
+            // The first has its turn and does not know; the second has none yet.
+            appetite.tell(records(0));
+        }
+        assert!(poll!(&mut third).is_ready());
+        assert!(!appetite.lock().is_sated(), "nothing of theirs is coming any more");
     }
 }

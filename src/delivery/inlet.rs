@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::appetite::Appetite;
+use super::appetite::{Amount, Appetite, Portion};
 use super::lanes::ShardSlot;
 use super::memory::Reservation;
 use super::sink::PutEntry;
@@ -58,7 +58,8 @@ pub enum More {
 #[derive(Debug)]
 pub(super) enum Command {
     Open(ShardSlot, watch::Sender<Progress>),
-    Submit(ShardSlot, Vec<Submission>, More),
+    /// The portion ends when the changes are in their lanes.
+    Submit(ShardSlot, Vec<Submission>, More, Portion),
     /// Answered once the shard is forgotten.
     Close(ShardSlot, Option<oneshot::Sender<()>>),
 }
@@ -67,7 +68,7 @@ pub(super) enum Command {
 #[derive(Debug, Clone)]
 pub struct WriterHandle {
     commands: mpsc::Sender<Command>,
-    appetite: Arc<Appetite>,
+    appetite: Appetite,
 }
 
 /// One shard's entrance to the writer; dropping it makes the writer forget the shard.
@@ -82,7 +83,7 @@ pub struct ShardInlet {
 pub struct Feeder {
     slot: ShardSlot,
     commands: mpsc::Sender<Command>,
-    appetite: Arc<Appetite>,
+    appetite: Appetite,
     progress: watch::Receiver<Progress>,
     submitted: Arc<Mutex<Submitted>>,
 }
@@ -96,7 +97,7 @@ struct Submitted {
 
 impl WriterHandle {
     /// A handle, and where the writer hears what is asked through it.
-    pub(super) fn channel(appetite: Arc<Appetite>) -> (Self, mpsc::Receiver<Command>) {
+    pub(super) fn channel(appetite: Appetite) -> (Self, mpsc::Receiver<Command>) {
         let (commands, heard) = mpsc::channel(COMMANDS_WAITING);
         (WriterHandle { commands, appetite }, heard)
     }
@@ -109,7 +110,7 @@ impl WriterHandle {
         let feeder = Feeder {
             slot,
             commands: self.commands.clone(),
-            appetite: Arc::clone(&self.appetite),
+            appetite: self.appetite.clone(),
             progress: progress.clone(),
             submitted: Arc::default(),
         };
@@ -118,18 +119,19 @@ impl WriterHandle {
 }
 
 impl Feeder {
-    /// Waits until the writer wants another page: at once, unless enough is ready to be sent.
-    pub async fn wanted(&self) {
-        self.appetite.wait().await;
+    /// Waits until the writer wants another page, which will hold about so much: at once, unless enough is ready to be sent or
+    /// on its way.
+    pub async fn wanted(&self, amount: Amount) -> Portion {
+        self.appetite.wait(amount).await
     }
 
-    /// Hands over a page's changes. They count as submitted once this returns; dropped before, none of them is. Gives how
-    /// many have been submitted so far.
-    pub async fn submit(&self, changes: Vec<Submission>, more: More) -> u64 {
+    /// Hands over a page's changes, as it was given leave to. They count as submitted once this returns; dropped before, none
+    /// of them is. Gives how many have been submitted so far.
+    pub async fn submit(&self, changes: Vec<Submission>, more: More, portion: Portion) -> u64 {
         let count = changes.len() as u64;
         let last = changes.last().map(|change| change.sequence_number().clone());
-        let is_sent =
-            count > 0 && self.commands.send(Command::Submit(self.slot, changes, more)).await.is_ok();
+        let command = Command::Submit(self.slot, changes, more, portion);
+        let is_sent = count > 0 && self.commands.send(command).await.is_ok();
         let mut submitted = self.submitted.lock().unwrap_or_else(PoisonError::into_inner);
         if is_sent {
             submitted.count += count;

@@ -1,7 +1,7 @@
 //! From changes to acknowledgements: lanes, batches, PutRecords, watermark.
 
 pub mod aggregate;
-mod appetite;
+pub mod appetite;
 pub mod batch;
 pub mod inlet;
 pub mod lanes;

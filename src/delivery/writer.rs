@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::settling::Refusals;
 use super::aggregate::Packing;
-use super::appetite::Appetite;
+use super::appetite::{Amount, Appetite};
 use super::batch::{Batch, BatchLimits, MORE_WITHIN, Outlook, Sent};
 use super::inlet::{Command, More, Progress, Submission, WriterHandle};
 use super::lanes::{Change, LaneId, Lanes, ShardSlot};
@@ -38,10 +38,10 @@ pub const MAX_BYTES: usize = 4 << 20;
 /// larger for base64, and so do the aggregates in them, copies of changes that are counted there.
 const MAX_BYTES_IN_FLIGHT: usize = 2 * MAX_BYTES;
 
-/// So much ready to be sent is enough for a while: reading waits. Two rounds of calls, so that a page that is asked for when
-/// the first begins is there before the second ends.
-const ENOUGH_ROUNDS: usize = 2;
-const ENOUGH_BYTES: usize = 2 * MAX_BYTES_IN_FLIGHT;
+/// So much ready to be sent, or on its way from the stream, is enough for a while: reading waits. Three rounds of calls, so that
+/// a page that is asked for when the first begins is there before the last does.
+const ENOUGH_ROUNDS: usize = 3;
+const ENOUGH_BYTES: usize = ENOUGH_ROUNDS * MAX_BYTES_IN_FLIGHT;
 
 /// Of how many keys without a change under way it is known where their last record stands. Strict order names it in the
 /// next record; else it only tells whether Kinesis keeps its word, which the keys that change often show.
@@ -91,7 +91,7 @@ pub struct Writer {
     /// Shards of which more is on its way, and until when that is worth waiting for.
     expected: BTreeMap<ShardSlot, MonoTime>,
     survey: Survey,
-    appetite: Arc<Appetite>,
+    appetite: Appetite,
     limits: BatchLimits,
     max_in_flight: usize,
     ordering: Ordering,
@@ -114,9 +114,12 @@ impl Writer {
         shrink: Shrink,
         metrics: PipelineMetrics,
     ) -> (Self, WriterHandle) {
-        let appetite = Arc::<Appetite>::default();
-        let (handle, commands) = WriterHandle::channel(Arc::clone(&appetite));
         let Manner { linger, max_in_flight, ordering, packing } = manner;
+        let appetite = Appetite::new(Amount {
+            records: ENOUGH_ROUNDS * max_in_flight * MAX_RECORDS,
+            bytes: ENOUGH_BYTES,
+        });
+        let (handle, commands) = WriterHandle::channel(appetite.clone());
         let (max_records, remembered) = match ordering {
             Ordering::Strict => (1, REMEMBERED_FOR_ORDERING),
             Ordering::Acknowledged => (MAX_RECORDS, REMEMBERED_FOR_INVERSIONS),
@@ -227,7 +230,12 @@ impl Writer {
                 self.forget_unheard();
                 self.shards.insert(slot, Shard { watermark: Watermark::default(), progress, halted: None });
             }
-            Command::Submit(slot, changes, more) => self.accept(slot, changes, more),
+            Command::Submit(slot, changes, more, portion) => {
+                self.accept(slot, changes, more);
+                // From here on it counts as far as it is ready.
+                self.tell_of_ready();
+                drop(portion);
+            }
             Command::Close(slot, answer) => {
                 self.forget(slot);
                 if let Some(answer) = answer {
@@ -280,8 +288,7 @@ impl Writer {
 
     fn tell_of_ready(&self) {
         let (records, bytes) = self.lanes.ready();
-        let enough_records = ENOUGH_ROUNDS * self.max_in_flight * MAX_RECORDS;
-        self.appetite.tell((records * 100 / enough_records).max(bytes * 100 / ENOUGH_BYTES));
+        self.appetite.tell(Amount { records, bytes });
     }
 
     /// Target shards that hold changes back are shown, and said when it lasts.

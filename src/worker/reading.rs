@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 use super::pipeline::{PAGE_BYTES, Pipeline, READ_TIMEOUT, Shared};
+use crate::delivery::appetite::{Amount, Portion};
 use crate::delivery::inlet::{Feeder, More, Submission};
 use crate::delivery::memory::{Budget, Reservation};
 use crate::delivery::watermark::PLACE_BYTES;
@@ -78,6 +80,8 @@ pub struct Reading {
     failures: Repeats,
     /// The stream's view type was looked at.
     knows_view_type: bool,
+    /// What the next page will hold: as much as the last one, where that was cut off.
+    expected: Amount,
 }
 
 /// What a reading starts with.
@@ -138,6 +142,7 @@ impl Reading {
             gone: GoneTest::default(),
             failures: Repeats::default(),
             knows_view_type: false,
+            expected: Amount::default(),
         }
     }
 
@@ -194,9 +199,19 @@ impl Reading {
         const API: &str = "GetRecords";
         self.rests();
         self.vitals.facts().doing(Doing::WaitingForDelivery);
-        self.feeder.wanted().await;
+        let mut portion = self.feeder.wanted(self.expected).await;
         self.vitals.facts().doing(Doing::WaitingForMemory);
-        let reservation = self.budget.reserve(PAGE_BYTES).await;
+        let reservation = match self.budget.reserve(PAGE_BYTES).now_or_never() {
+            Some(reservation) => reservation,
+            None => {
+                // Who waits for memory keeps nobody else from reading.
+                drop(portion);
+                let reservation = self.budget.reserve(PAGE_BYTES).await;
+                self.vitals.facts().doing(Doing::WaitingForDelivery);
+                portion = self.feeder.wanted(self.expected).await;
+                reservation
+            }
+        };
         self.vitals.facts().doing(Doing::Reading);
         let machine = Arc::clone(&self.shared.machine);
         let asked_at;
@@ -210,9 +225,9 @@ impl Reading {
             timeout(&*machine, READ_TIMEOUT, self.pipeline.source.get_records(iterator)).await
         };
         match answer.unwrap_or_else(|| Err(ApiError::timeout(API, READ_TIMEOUT))) {
-            Ok(body) => self.take_page(body, reservation, asked_at).await,
+            Ok(body) => self.take_page(body, reservation, portion, asked_at).await,
             Err(error) => {
-                drop(reservation);
+                drop((reservation, portion));
                 self.trouble(error).await
             }
         }
@@ -222,6 +237,7 @@ impl Reading {
         &mut self,
         body: Bytes,
         reservation: Reservation,
+        portion: Portion,
         asked_at: MonoTime,
     ) -> Option<Event> {
         let page = match Page::parse(&body) {
@@ -230,7 +246,7 @@ impl Reading {
             Err(error) => {
                 let error =
                     ApiError::new("GetRecords", ErrorKind::Transient, "UnreadableAnswer", error.to_string());
-                drop(reservation);
+                drop((reservation, portion));
                 return self.trouble(error).await;
             }
         };
@@ -255,7 +271,11 @@ impl Reading {
         };
         let is_cut_off = facts.is_cut_off() || refused.is_some();
         let more = if facts.is_cut_off() && refused.is_none() { More::Follows } else { More::Unknown };
-        let total = self.feeder.submit(changes, more).await;
+        self.expected = match more {
+            More::Follows => Amount { records: facts.records, bytes: facts.bytes },
+            More::Unknown => Amount::default(),
+        };
+        let total = self.feeder.submit(changes, more, portion).await;
         let now = self.shared.machine.now();
         {
             let mut vitals = self.vitals.facts();

@@ -12,11 +12,11 @@ fn distinct(count: usize) -> impl Iterator<Item = Change> {
 async fn reading_waits_while_enough_is_ready_and_goes_on_before_it_is_sent() {
     let mut stage = Stage::new(SmallKinesis::unlimited(4), 1).await;
     let feeder = stage.inlets[0].feeder();
-    // Eight calls go, two more rounds of them wait.
-    stage.submit(0, distinct(3 * 8 * MAX_RECORDS), More::Unknown).await;
+    // Eight calls go, three more rounds of them wait.
+    stage.submit(0, distinct((1 + ENOUGH_ROUNDS) * 8 * MAX_RECORDS), More::Unknown).await;
     stage.sleep_ms(1).await;
     {
-        let mut wanted = std::pin::pin!(feeder.wanted());
+        let mut wanted = std::pin::pin!(feeder.wanted(Amount::default()));
         assert!(poll!(&mut wanted).is_pending());
         wanted.await;
     }
@@ -35,7 +35,7 @@ async fn what_cannot_be_sent_yet_keeps_nobody_from_reading() {
         stage.submit(0, (0..20_000).map(|n| (format!("item-{}", n % keys).into(), 100)), More::Unknown).await;
         stage.sleep_ms(900).await;
         let feeder = stage.inlets[0].feeder();
-        let mut wanted = std::pin::pin!(feeder.wanted());
+        let mut wanted = std::pin::pin!(feeder.wanted(Amount::default()));
         assert!(poll!(&mut wanted).is_ready(), "{keys} keys");
         assert!(!stage.inlets[0].is_empty());
     }
