@@ -3,10 +3,9 @@
 //! Keys and images are copied byte for byte from the page. Members stand in the managed feature's order;
 //! `SequenceNumber`, `StreamViewType`, `eventSourceARN`, `replay` and `truncated` are ours.
 
-use serde_json::value::RawValue;
-
 use super::envelope::{Source, put, put_number};
 use super::truncated::Truncated;
+use crate::stream::json::Json;
 use crate::stream::page::{EventName, StreamRecord, UserIdentity};
 
 /// Writes the payload of `record`, without the images in `truncated` and without the end that both formats share.
@@ -58,7 +57,7 @@ fn put_change(out: &mut Vec<u8>, record: &StreamRecord<'_>, truncated: Truncated
     }
 }
 
-fn put_image(out: &mut Vec<u8>, member: &str, image: Option<&RawValue>, dropped: bool) {
+fn put_image(out: &mut Vec<u8>, member: &str, image: Option<Json<'_>>, dropped: bool) {
     if let Some(image) = image.filter(|_| !dropped) {
         put(out, member);
         put(out, image.get());

@@ -8,9 +8,9 @@ use std::fmt::{self, Write as _};
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
 
 /// The longest partition key that Kinesis takes, in characters (Unicode scalar values).
@@ -44,11 +44,7 @@ impl KeySchema {
     ///
     /// A key longer than [`MAX_CHARACTERS`], or empty (only emulators let that happen), becomes the SHA-256 of its
     /// bytes in lower-case hexadecimal. An item key so hashed has no colon, so it never meets one that is not.
-    pub fn kinesis_key<'a>(
-        &self,
-        mode: PartitionKeyMode,
-        keys: &'a RawValue,
-    ) -> Result<Cow<'a, str>, KeyError> {
+    pub fn kinesis_key<'a>(&self, mode: PartitionKeyMode, keys: Json<'a>) -> Result<Cow<'a, str>, KeyError> {
         let sort_key = match mode {
             PartitionKeyMode::PartitionKey => None,
             PartitionKeyMode::ItemKey => self.sort_key.as_deref(),
@@ -96,7 +92,7 @@ pub enum KeyError {
 }
 
 /// The text of a key attribute, as the partition key writes it.
-fn text<'a>(attribute: &str, value: Option<&'a RawValue>) -> Result<Cow<'a, str>, KeyError> {
+fn text<'a>(attribute: &str, value: Option<Json<'a>>) -> Result<Cow<'a, str>, KeyError> {
     let value = value.ok_or_else(|| KeyError::Missing { attribute: attribute.to_owned() })?;
     key_text(value).ok_or_else(|| KeyError::NotAKey { attribute: attribute.to_owned() })
 }
@@ -110,7 +106,7 @@ enum KeyValue<'a> {
     B(JsonStr<'a>),
 }
 
-fn key_text(value: &RawValue) -> Option<Cow<'_, str>> {
+fn key_text(value: Json<'_>) -> Option<Cow<'_, str>> {
     match serde_json::from_str(value.get()).ok()? {
         KeyValue::S(token) | KeyValue::N(token) | KeyValue::B(token) => token.decode(),
     }
@@ -140,8 +136,8 @@ struct Wanted<'s> {
 /// Those that were there, unparsed.
 #[derive(Default)]
 struct Found<'a> {
-    partition: Option<&'a RawValue>,
-    sort: Option<&'a RawValue>,
+    partition: Option<Json<'a>>,
+    sort: Option<Json<'a>>,
 }
 
 /// What an attribute's name says it is.

@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
+use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
 
 /// The deepest nesting of lists and maps that is followed. DynamoDB allows 32 levels; the rest is for emulators,
@@ -20,7 +20,7 @@ pub const MAX_NESTING: u32 = 60;
 /// Strings, numbers, booleans and null become themselves; lists and maps are followed; sets become arrays in
 /// their order; binary stays base64 in a string. A number that JSON cannot write (`+1`, `.5`, from an emulator)
 /// becomes a string. On an error `out` holds a part of the item.
-pub fn write_item(item: &RawValue, out: &mut Vec<u8>) -> Result<(), ItemError> {
+pub fn write_item(item: Json<'_>, out: &mut Vec<u8>) -> Result<(), ItemError> {
     let mut writer = Writer { out, nesting: 0, expected: "" };
     let mut deserializer = serde_json::Deserializer::from_str(item.get());
     match (Node { writer: &mut writer, kind: Attributes }).deserialize(&mut deserializer) {

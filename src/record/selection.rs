@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use super::envelope::Source;
 use super::key::KeySchema;
 use super::pattern::Pattern;
 use super::shape;
 use super::unchanged;
+use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
 use crate::stream::page::{EventName, StreamRecord};
 
@@ -92,12 +91,12 @@ impl Selection {
             return false;
         };
         unchanged::is_unchanged(new, old, |name| self.attributes.take(name, keys))
-            && [old, new].iter().all(|image| self.lets_stay(record, image, source))
+            && [old, new].into_iter().all(|image| self.lets_stay(record, image, source))
     }
 
     /// Whether the filter takes the change also if the item was like this before it and after it. Where it does not, the
     /// item came under the filter or left it, and that is a change whatever the chosen attributes say.
-    fn lets_stay(&self, record: &StreamRecord<'_>, image: &RawValue, source: &Source) -> bool {
+    fn lets_stay(&self, record: &StreamRecord<'_>, image: Json<'_>, source: &Source) -> bool {
         let still = || StreamRecord { new_image: Some(image), old_image: Some(image), ..record.clone() };
         self.filter.as_ref().is_none_or(|filter| filter.matches(&still(), source))
     }
@@ -110,7 +109,7 @@ impl Selection {
             Images::New => (record.new_image, None),
             Images::Old => (None, record.old_image),
         };
-        let cut = |image: Option<&'a RawValue>| match self.attributes {
+        let cut = |image: Option<Json<'a>>| match self.attributes {
             Attributes::All => None,
             _ => shape::cut(image?, |name| self.attributes.take(name, keys)),
         };
@@ -120,18 +119,18 @@ impl Selection {
 
 /// A change's images as they are carried.
 pub(super) struct Shaped<'a> {
-    new: Option<&'a RawValue>,
-    old: Option<&'a RawValue>,
-    new_cut: Option<Box<RawValue>>,
-    old_cut: Option<Box<RawValue>>,
+    new: Option<Json<'a>>,
+    old: Option<Json<'a>>,
+    new_cut: Option<String>,
+    old_cut: Option<String>,
 }
 
 impl Shaped<'_> {
     /// The change with these images.
     pub(super) fn record<'s>(&'s self, record: &StreamRecord<'s>) -> StreamRecord<'s> {
         StreamRecord {
-            new_image: self.new_cut.as_deref().or(self.new),
-            old_image: self.old_cut.as_deref().or(self.old),
+            new_image: self.new_cut.as_deref().map(Json::checked).or(self.new),
+            old_image: self.old_cut.as_deref().map(Json::checked).or(self.old),
             ..record.clone()
         }
     }

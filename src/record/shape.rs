@@ -1,12 +1,11 @@
 //! An image without some of its attributes.
 
-use serde_json::value::RawValue;
-
 use super::walk::members;
+use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
 
 /// The image with the attributes that `take` wants, each byte for byte and in its place; `None` when those are all.
-pub(super) fn cut(image: &RawValue, take: impl Fn(JsonStr<'_>) -> bool) -> Option<Box<RawValue>> {
+pub(super) fn cut(image: Json<'_>, take: impl Fn(JsonStr<'_>) -> bool) -> Option<String> {
     let (mut text, mut left_out) = (String::with_capacity(image.get().len()), false);
     let walked = members(image.get(), |name, value| {
         if !take(name) {
@@ -24,5 +23,5 @@ pub(super) fn cut(image: &RawValue, take: impl Fn(JsonStr<'_>) -> bool) -> Optio
         text.clear();
     }
     text.push_str(if text.is_empty() { "{}" } else { "}" });
-    if whole { None } else { RawValue::from_string(text).ok() }
+    if whole { None } else { Some(text) }
 }

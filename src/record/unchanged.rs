@@ -7,29 +7,26 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::decimal::Decimal;
 use super::walk::members;
+use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
 
 /// Whether the attributes that `take` chooses are equal in both images.
-pub(super) fn is_unchanged(new: &RawValue, old: &RawValue, take: impl Fn(JsonStr<'_>) -> bool) -> bool {
+pub(super) fn is_unchanged(new: Json<'_>, old: Json<'_>, take: impl Fn(JsonStr<'_>) -> bool) -> bool {
     if new.get() == old.get() {
         return true;
     }
     let (Some(new), Some(old)) = (chosen(new, &take), chosen(old, &take)) else { return false };
     new.len() == old.len()
         && new.iter().zip(&old).all(|((name, value), (other, before))| {
-            name == other && (value.get() == before.get() || is_same_text(value, before))
+            name == other && (value.get() == before.get() || is_same_text(*value, *before))
         })
 }
 
 /// The chosen attributes by name; of two of one name the last counts. `None` when a name is no text.
-fn chosen<'a>(
-    image: &'a RawValue,
-    take: impl Fn(JsonStr<'_>) -> bool,
-) -> Option<Vec<(Cow<'a, str>, &'a RawValue)>> {
+fn chosen<'a>(image: Json<'a>, take: impl Fn(JsonStr<'_>) -> bool) -> Option<Vec<(Cow<'a, str>, Json<'a>)>> {
     let (mut all, mut readable) = (Vec::new(), true);
     members(image.get(), |name, value| match name.decode() {
         Some(text) if take(name) => all.push((text, value)),
@@ -43,8 +40,8 @@ fn chosen<'a>(
     readable.then_some(all)
 }
 
-fn is_same_text(value: &RawValue, before: &RawValue) -> bool {
-    let parse = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).ok();
+fn is_same_text(value: Json<'_>, before: Json<'_>) -> bool {
+    let parse = |raw: Json<'_>| serde_json::from_str::<Value>(raw.get()).ok();
     matches!((parse(value), parse(before)), (Some(value), Some(before)) if is_same(&value, &before))
 }
 

@@ -6,12 +6,12 @@
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
+use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
 
 /// Hands each member of the object `json` to `visit`, in their order; a name may come twice.
-pub(super) fn members<'a>(json: &'a str, visit: impl FnMut(JsonStr<'a>, &'a RawValue)) -> Option<()> {
+pub(super) fn members<'a>(json: &'a str, visit: impl FnMut(JsonStr<'a>, Json<'a>)) -> Option<()> {
     #[cfg(test)]
     steps::count();
     let mut deserializer = serde_json::Deserializer::from_str(json);
@@ -20,7 +20,7 @@ pub(super) fn members<'a>(json: &'a str, visit: impl FnMut(JsonStr<'a>, &'a RawV
 }
 
 /// Hands each element of the array `json` to `visit`, in their order.
-pub(super) fn elements<'a>(json: &'a str, visit: impl FnMut(&'a RawValue)) -> Option<()> {
+pub(super) fn elements<'a>(json: &'a str, visit: impl FnMut(Json<'a>)) -> Option<()> {
     #[cfg(test)]
     steps::count();
     let mut deserializer = serde_json::Deserializer::from_str(json);
@@ -30,7 +30,7 @@ pub(super) fn elements<'a>(json: &'a str, visit: impl FnMut(&'a RawValue)) -> Op
 
 struct Members<F>(F);
 
-impl<'de, F: FnMut(JsonStr<'de>, &'de RawValue)> Visitor<'de> for Members<F> {
+impl<'de, F: FnMut(JsonStr<'de>, Json<'de>)> Visitor<'de> for Members<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,7 +47,7 @@ impl<'de, F: FnMut(JsonStr<'de>, &'de RawValue)> Visitor<'de> for Members<F> {
 
 struct Elements<F>(F);
 
-impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Elements<F> {
+impl<'de, F: FnMut(Json<'de>)> Visitor<'de> for Elements<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

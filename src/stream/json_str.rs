@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+
+use super::json::Json;
 
 /// One JSON string token, still escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub struct JsonStr<'a>(&'a str);
 
 impl<'a> JsonStr<'a> {
     /// The value, if it is a string.
-    pub fn of(raw: &'a RawValue) -> Option<Self> {
-        raw.get().starts_with('"').then_some(Self(raw.get()))
+    pub fn of(value: Json<'a>) -> Option<Self> {
+        value.get().starts_with('"').then_some(Self(value.get()))
     }
 
     /// The token with its quotes: valid JSON by itself.
@@ -47,8 +48,8 @@ impl<'a> JsonStr<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for JsonStr<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&'de RawValue>::deserialize(deserializer)?;
-        Self::of(raw).ok_or_else(|| D::Error::custom("expected a string"))
+        let value = Json::<'de>::deserialize(deserializer)?;
+        Self::of(value).ok_or_else(|| D::Error::custom("expected a string"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The source side: a DynamoDB stream's shards, their lineage, and their changes as they are read.
 
 pub mod arn;
+pub mod json;
 pub mod json_str;
 pub mod lineage;
 pub mod page;

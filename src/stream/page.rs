@@ -4,14 +4,15 @@
 //! keys and images stay unparsed slices, so that they can be copied on byte for byte. It never looks into an
 //! item, and its errors never show one.
 
-mod nullable;
+mod cursor;
 mod parse;
+mod scan;
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use super::json::Json;
 use super::json_str::JsonStr;
 use super::sequence::SequenceNumber;
 
@@ -50,11 +51,11 @@ pub struct StreamRecord<'a> {
     /// When the change was made, in milliseconds since 1970. The service rounds it to whole seconds.
     pub created_at_ms: u64,
     /// The item's key attributes: an object in DynamoDB JSON.
-    pub keys: &'a RawValue,
+    pub keys: Json<'a>,
     /// The item after the change, if the view type holds it: an object in DynamoDB JSON.
-    pub new_image: Option<&'a RawValue>,
+    pub new_image: Option<Json<'a>>,
     /// The item before the change, if the view type holds it: an object in DynamoDB JSON.
-    pub old_image: Option<&'a RawValue>,
+    pub old_image: Option<Json<'a>>,
     /// The change's place in its shard, and in its item's life.
     pub sequence_number: SequenceNumber,
     /// The change's size as the service counts it.

@@ -10,6 +10,7 @@ use crate::delivery::sink::KinesisSink;
 use crate::error::ApiError;
 use crate::machine::{Machine, MonoTime, timeout};
 use crate::ops::repeats::Repeats;
+use crate::stream::json::Json;
 use crate::stream::page::StreamRecord;
 
 const API: &str = "DescribeStreamSummary";
@@ -106,8 +107,7 @@ impl RecordLimit {
     fn may_be_too_small(&self, records: &[StreamRecord<'_>]) -> bool {
         let limit = self.bytes();
         records.iter().any(|record| {
-            let image =
-                |image: Option<&serde_json::value::RawValue>| image.map_or(0, |image| image.get().len());
+            let image = |image: Option<Json<'_>>| image.map_or(0, |image| image.get().len());
             let parts = record.keys.get().len() + image(record.new_image) + image(record.old_image);
             parts + ENVELOPE_BYTES > limit
         })

@@ -1,9 +1,9 @@
 //! What a GetRecords body says, told three ways: by its writer, by the referee that reads it slowly, and by the page
 //! parser. All three must tell the same.
 
+use ddb_kinesis_bridge::stream::json::Json as Unparsed;
 use ddb_kinesis_bridge::stream::json_str::JsonStr;
 use ddb_kinesis_bridge::stream::page::{EventName, Page, StreamRecord};
-use serde_json::value::RawValue;
 
 use crate::referee::{Json, Kind, Verdict, decode, read};
 
@@ -42,7 +42,7 @@ pub fn of_page(page: &Page<'_>) -> Body {
 
 fn of_record(record: &StreamRecord<'_>) -> Facts {
     let token = |text: JsonStr<'_>| text.as_json().to_owned();
-    let raw = |json: &RawValue| json.get().to_owned();
+    let raw = |json: Unparsed<'_>| json.get().to_owned();
     Facts {
         event_id: token(record.event_id),
         event_name: match record.event_name {

@@ -6,7 +6,7 @@ fn schema(sort_key: Option<&str>) -> KeySchema {
     KeySchema { partition_key: "pk".to_owned(), sort_key: sort_key.map(str::to_owned) }
 }
 
-fn raw(json: &str) -> &RawValue {
+fn raw(json: &str) -> Json<'_> {
     serde_json::from_str(json).expect("JSON")
 }
 

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::{Field, Found, Node, Object};
 use crate::record::dynamodb_json::{event_name, put_identity};
 use crate::record::envelope::Source;
+use crate::stream::json::Json;
 use crate::stream::page::StreamRecord;
 
 /// One change, and the stream it comes from.
@@ -76,6 +75,6 @@ impl Event<'_> {
 }
 
 fn find_in(field: &Field, json: Option<Cow<'_, str>>) -> Found {
-    let raw = json.as_deref().and_then(|json| serde_json::from_str::<&RawValue>(json).ok());
+    let raw = json.as_deref().and_then(|json| serde_json::from_str::<Json<'_>>(json).ok());
     raw.map_or(field.node.missing(), |raw| field.node.find(raw))
 }

@@ -1,9 +1,8 @@
 //! Looking for a pattern in JSON text.
 
-use serde_json::value::RawValue;
-
 use super::{Found, Node, Object};
 use crate::record::walk::{elements, members};
+use crate::stream::json::Json;
 
 /// The most members that one object of a pattern names, its `$or` included.
 pub(super) const MAX_FIELDS: usize = 64;
@@ -12,11 +11,11 @@ const MAX_ARRAYS: u32 = 128;
 
 impl Node {
     /// Looks for this part in a value.
-    pub(super) fn find(&self, json: &RawValue) -> Found {
+    pub(super) fn find(&self, json: Json<'_>) -> Found {
         self.find_in(json, 0)
     }
 
-    fn find_in(&self, json: &RawValue, arrays: u32) -> Found {
+    fn find_in(&self, json: Json<'_>, arrays: u32) -> Found {
         match (json.get().as_bytes().first(), self) {
             (Some(b'['), _) if arrays < MAX_ARRAYS => self.find_in_array(json, arrays + 1),
             (Some(b'{'), Self::Object(object)) => object.find(json),
@@ -26,7 +25,7 @@ impl Node {
     }
 
     /// An empty array is as good as none.
-    fn find_in_array(&self, json: &RawValue, arrays: u32) -> Found {
+    fn find_in_array(&self, json: Json<'_>, arrays: u32) -> Found {
         let (mut least, mut most) = (None::<Found>, Found::No);
         let _ = elements(json.get(), |element| {
             if most != Found::Present {
@@ -40,7 +39,7 @@ impl Node {
 }
 
 impl Object {
-    fn find(&self, json: &RawValue) -> Found {
+    fn find(&self, json: Json<'_>) -> Found {
         let mut found = [Found::No; MAX_FIELDS];
         for (found, field) in found.iter_mut().zip(&self.fields) {
             *found = field.node.missing();

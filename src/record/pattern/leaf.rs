@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 
 use super::{Found, Leaf};
 use crate::record::decimal::Decimal;
+use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
-use serde_json::value::RawValue;
 
 /// What a value must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    fn of(raw: &'a RawValue) -> Self {
+    fn of(raw: Json<'a>) -> Self {
         match raw.get() {
             "null" => Self::Null,
             "true" => Self::Bool(true),
@@ -76,7 +76,7 @@ impl<'a> Value<'a> {
 
 impl Leaf {
     /// Holds the alternatives against a value that is neither object nor array.
-    pub(super) fn find(&self, raw: &RawValue) -> Found {
+    pub(super) fn find(&self, raw: Json<'_>) -> Found {
         let value = Value::of(raw);
         let any = self.tests.iter().any(|test| test.holds(&value, self.holds_digits));
         if any { Found::Present } else { Found::No }

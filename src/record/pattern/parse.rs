@@ -1,12 +1,11 @@
 //! From a pattern's text to its parts. An error says where, what was found, what is expected.
 
-use serde_json::value::RawValue;
-
 use super::find::MAX_FIELDS;
 use super::position::Position;
 use super::tests_of::test;
 use super::{Field, Found, Leaf, Node, Object, Place, Rule};
 use crate::record::walk::{elements, members};
+use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
 
 /// The deepest nesting of a pattern. DynamoDB's own is 32, and a map there is two objects here.
@@ -24,7 +23,7 @@ pub struct PatternError {
 
 /// What a whole pattern demands.
 pub(super) fn pattern(text: &str) -> Result<Object, PatternError> {
-    let raw: &RawValue = serde_json::from_str(text).map_err(|error| PatternError {
+    let raw: Json<'_> = serde_json::from_str(text).map_err(|error| PatternError {
         place: Place { line: error.line().max(1), column: error.column().max(1) },
         message: format!("this is not JSON: {}; correct it", bare(&error)),
     })?;
@@ -68,7 +67,7 @@ impl<'t> Parser<'t> {
     }
 
     /// A part, and what looking at it costs.
-    fn node(&self, raw: &'t RawValue, at: Position, path: &Path<'_>) -> Result<(Node, u8), PatternError> {
+    fn node(&self, raw: Json<'t>, at: Position, path: &Path<'_>) -> Result<(Node, u8), PatternError> {
         if path.len() > MAX_DEPTH {
             return Err(self.error(raw.get(), format!("nested deeper than {MAX_DEPTH} objects; no item is")));
         }
@@ -90,7 +89,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn object(&self, raw: &'t RawValue, at: Position, path: &Path<'_>) -> Result<Object, PatternError> {
+    fn object(&self, raw: Json<'t>, at: Position, path: &Path<'_>) -> Result<Object, PatternError> {
         let mut fields = Vec::new();
         let rule = self.rule(raw, at, path, &mut fields)?;
         if fields.len() > MAX_FIELDS {
@@ -106,12 +105,12 @@ impl<'t> Parser<'t> {
     /// The members of one object, and how they go together.
     fn rule(
         &self,
-        raw: &'t RawValue,
+        raw: Json<'t>,
         at: Position,
         path: &Path<'_>,
         fields: &mut Vec<Field>,
     ) -> Result<Rule, PatternError> {
-        let mut named: Vec<(String, JsonStr<'t>, &'t RawValue)> = Vec::new();
+        let mut named: Vec<(String, JsonStr<'t>, Json<'t>)> = Vec::new();
         let mut wrong = None;
         let _ = members(raw.get(), |name, value| match name.decode() {
             Some(text) if named.iter().any(|(other, ..)| *other == text) => {
@@ -149,7 +148,7 @@ impl<'t> Parser<'t> {
         &self,
         text: String,
         name: JsonStr<'t>,
-        value: &'t RawValue,
+        value: Json<'t>,
         at: Position,
         path: &Path<'_>,
     ) -> Result<Field, PatternError> {
@@ -175,7 +174,7 @@ impl<'t> Parser<'t> {
     /// `$or`: patterns for the same place, one of which must match.
     fn any(
         &self,
-        raw: &'t RawValue,
+        raw: Json<'t>,
         at: Position,
         path: &Path<'_>,
         fields: &mut Vec<Field>,
@@ -199,7 +198,7 @@ impl<'t> Parser<'t> {
         Ok((cost, Rule::Any(rules)))
     }
 
-    fn leaf(&self, raw: &'t RawValue, at: Position, path: &Path<'_>) -> Result<Leaf, PatternError> {
+    fn leaf(&self, raw: Json<'t>, at: Position, path: &Path<'_>) -> Result<Leaf, PatternError> {
         let mut alternatives = Vec::new();
         let _ = elements(raw.get(), |element| alternatives.push(element));
         if alternatives.is_empty() {
@@ -218,7 +217,7 @@ impl<'t> Parser<'t> {
 }
 
 /// What kind of value was found, for an error.
-pub(super) fn found(raw: &RawValue) -> &'static str {
+pub(super) fn found(raw: Json<'_>) -> &'static str {
     match raw.get().as_bytes().first() {
         Some(b'"') => "a string",
         Some(b'{') => "an object",
@@ -230,7 +229,7 @@ pub(super) fn found(raw: &RawValue) -> &'static str {
 }
 
 /// A value as an error shows it, cut where it is long.
-fn shown(raw: &RawValue) -> String {
+fn shown(raw: Json<'_>) -> String {
     const SHOWN_CHARS: usize = 40;
     let mut shown: String = raw.get().chars().take(SHOWN_CHARS).collect();
     if shown.len() < raw.get().len() {

@@ -1,17 +1,16 @@
 //! Reading one alternative of a pattern's list: a value, or an object whose one member is an operator.
 
-use serde_json::value::RawValue;
-
 use super::leaf::{Comparison, NumberTest, Test, TextTest, Wanted};
 use super::parse::{Parser, PatternError, found};
 use crate::record::decimal::{Decimal, MAX_DIGITS};
 use crate::record::walk::{elements, members};
+use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
 
 const OPERATORS: &str = "prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists";
 
 /// The alternative's test; `None` for `{"exists": false}`.
-pub(super) fn test<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<Option<Test>, PatternError> {
+pub(super) fn test<'t>(parser: &Parser<'t>, raw: Json<'t>) -> Result<Option<Test>, PatternError> {
     match raw.get().as_bytes().first() {
         Some(b'{') => operator(parser, raw),
         Some(b'[') => Err(parser.error(
@@ -23,7 +22,7 @@ pub(super) fn test<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<Option<
 }
 
 /// A string, number, boolean or null.
-fn literal<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<Test, PatternError> {
+fn literal<'t>(parser: &Parser<'t>, raw: Json<'t>) -> Result<Test, PatternError> {
     Ok(match raw.get() {
         "null" => Test::Null,
         "true" => Test::Bool(true),
@@ -35,7 +34,7 @@ fn literal<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<Test, PatternEr
     })
 }
 
-fn operator<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<Option<Test>, PatternError> {
+fn operator<'t>(parser: &Parser<'t>, raw: Json<'t>) -> Result<Option<Test>, PatternError> {
     let (name, operand) = only_member(parser, raw)?;
     let test = match name.decode().as_deref() {
         Some("exists") => {
@@ -65,7 +64,7 @@ fn unknown<'t>(parser: &Parser<'t>, name: JsonStr<'t>) -> PatternError {
 fn text_operator<'t>(
     parser: &Parser<'t>,
     word: &str,
-    operand: &'t RawValue,
+    operand: Json<'t>,
 ) -> Result<Option<TextTest>, PatternError> {
     Ok(Some(match word {
         "prefix" => TextTest::StartsWith(wanted(parser, operand, word)?),
@@ -79,7 +78,7 @@ fn text_operator<'t>(
 }
 
 /// A string, or `{"equals-ignore-case": "…"}`.
-fn wanted<'t>(parser: &Parser<'t>, raw: &'t RawValue, word: &str) -> Result<Wanted, PatternError> {
+fn wanted<'t>(parser: &Parser<'t>, raw: Json<'t>, word: &str) -> Result<Wanted, PatternError> {
     if !raw.get().starts_with('{') {
         return Ok(Wanted { text: text_of(parser, raw, word)?, any_case: false });
     }
@@ -93,7 +92,7 @@ fn wanted<'t>(parser: &Parser<'t>, raw: &'t RawValue, word: &str) -> Result<Want
 }
 
 /// The values that must not be: one, a list of one kind, or an operator on texts with one or a list.
-fn anything_but<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<Vec<Test>, PatternError> {
+fn anything_but<'t>(parser: &Parser<'t>, raw: Json<'t>) -> Result<Vec<Test>, PatternError> {
     const EXPECTED: &str = "strings or numbers, one or a list of one kind, or an operator on strings such as {\"prefix\": \"…\"}";
     if raw.get().starts_with('{') {
         let (name, operand) = only_member(parser, raw)?;
@@ -120,7 +119,7 @@ fn anything_but<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<Vec<Test>,
     Ok(tests)
 }
 
-fn one_or_list<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<Vec<&'t RawValue>, PatternError> {
+fn one_or_list<'t>(parser: &Parser<'t>, raw: Json<'t>) -> Result<Vec<Json<'t>>, PatternError> {
     let mut all = Vec::new();
     match elements(raw.get(), |element| all.push(element)) {
         Some(()) if all.is_empty() => Err(parser.error(raw.get(), "an empty list; write a value into it")),
@@ -130,7 +129,7 @@ fn one_or_list<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<Vec<&'t Raw
 }
 
 /// `[">", 0, "<=", 5]`
-fn numeric<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<NumberTest, PatternError> {
+fn numeric<'t>(parser: &Parser<'t>, raw: Json<'t>) -> Result<NumberTest, PatternError> {
     const EXPECTED: &str =
         "a list of comparisons (=, <, <=, >, >=), each with its number, such as [\">\", 0, \"<=\", 5]";
     let mut parts = Vec::new();
@@ -151,7 +150,7 @@ fn numeric<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<NumberTest, Pat
 }
 
 /// `*` stands for any text; a backslash before it, or before another, takes its meaning away.
-fn wildcard<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<TextTest, PatternError> {
+fn wildcard<'t>(parser: &Parser<'t>, raw: Json<'t>) -> Result<TextTest, PatternError> {
     let text = text_of(parser, raw, "wildcard")?;
     let (mut parts, mut chars) = (vec![String::new()], text.chars());
     while let Some(char) = chars.next() {
@@ -182,10 +181,7 @@ fn wildcard<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<TextTest, Patt
 }
 
 /// The one member of an operator's object.
-fn only_member<'t>(
-    parser: &Parser<'t>,
-    raw: &'t RawValue,
-) -> Result<(JsonStr<'t>, &'t RawValue), PatternError> {
+fn only_member<'t>(parser: &Parser<'t>, raw: Json<'t>) -> Result<(JsonStr<'t>, Json<'t>), PatternError> {
     let mut all = Vec::new();
     let _ = members(raw.get(), |name, value| all.push((name, value)));
     match all.as_slice() {
@@ -200,24 +196,24 @@ fn only_member<'t>(
     }
 }
 
-fn text_of<'t>(parser: &Parser<'t>, raw: &'t RawValue, word: &str) -> Result<String, PatternError> {
+fn text_of<'t>(parser: &Parser<'t>, raw: Json<'t>, word: &str) -> Result<String, PatternError> {
     if raw.get().starts_with('"') { text(parser, raw) } else { Err(expected(parser, raw, "a string", word)) }
 }
 
-fn text<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<String, PatternError> {
+fn text<'t>(parser: &Parser<'t>, raw: Json<'t>) -> Result<String, PatternError> {
     let text = JsonStr::of(raw).and_then(JsonStr::decode);
     text.map(|text| text.into_owned()).ok_or_else(|| {
         parser.error(raw.get(), "this is no text: half of a surrogate pair; write both halves")
     })
 }
 
-fn number<'t>(parser: &Parser<'t>, raw: &'t RawValue) -> Result<Decimal, PatternError> {
+fn number<'t>(parser: &Parser<'t>, raw: Json<'t>) -> Result<Decimal, PatternError> {
     Decimal::parse(raw.get()).ok_or_else(|| {
         let message = format!("this number has more than {MAX_DIGITS} digits, or an exponent beyond all bounds; no attribute's does");
         parser.error(raw.get(), message)
     })
 }
 
-fn expected<'t>(parser: &Parser<'t>, raw: &'t RawValue, what: &str, word: &str) -> PatternError {
+fn expected<'t>(parser: &Parser<'t>, raw: Json<'t>, what: &str, word: &str) -> PatternError {
     parser.error(raw.get(), format!("{word} takes {what}; found {}", found(raw)))
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn plain(item: &str) -> Result<String, ItemError> {
-    let raw: &RawValue = serde_json::from_str(item).expect("JSON");
+    let raw: Json<'_> = serde_json::from_str(item).expect("JSON");
     let mut out = Vec::new();
     write_item(raw, &mut out)?;
     Ok(String::from_utf8(out).expect("JSON is UTF-8"))
@@ -76,7 +76,7 @@ fn copies_numbers_digit_for_digit() {
     ] {
         assert_eq!(value(&format!(r#"{{"N":"{number}"}}"#)).as_deref(), Ok(number));
         assert_eq!(value(&format!(r#"{{"NS":["{number}"]}}"#)), Ok(format!("[{number}]")));
-        assert!(serde_json::from_str::<&RawValue>(number).is_ok(), "{number}");
+        assert!(serde_json::from_str::<Json<'_>>(number).is_ok(), "{number}");
     }
 }
 
@@ -87,10 +87,7 @@ fn numbers_that_json_cannot_write_become_strings() {
     ];
     for number in odd {
         assert_eq!(value(&format!(r#"{{"N":"{number}"}}"#)), Ok(format!("\"{number}\"")), "{number}");
-        assert!(
-            serde_json::from_str::<&RawValue>(number).map_or(true, |raw| raw.get() != number),
-            "{number}"
-        );
+        assert!(serde_json::from_str::<Json<'_>>(number).map_or(true, |raw| raw.get() != number), "{number}");
     }
     assert_eq!(value(r#"{"N":"\u0031"}"#).as_deref(), Ok(r#""\u0031""#));
 }
@@ -245,18 +242,18 @@ enum Number {
 impl Tree {
     /// Reads plain JSON. Numbers are read from their digits by the standard library, whose doubles are exact;
     /// serde_json's may be off by the last bit.
-    fn of_json(json: &RawValue) -> Self {
+    fn of_json(json: Json<'_>) -> Self {
         let text = json.get();
         match text.as_bytes()[0] {
             b'n' => Self::Null,
             b't' | b'f' => Self::Bool(text == "true"),
             b'"' => Self::Text(serde_json::from_str(text).expect("a string")),
             b'[' => {
-                let values: Vec<&RawValue> = serde_json::from_str(text).expect("an array");
+                let values: Vec<Json<'_>> = serde_json::from_str(text).expect("an array");
                 Self::List(values.into_iter().map(Self::of_json).collect())
             }
             b'{' => {
-                let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).expect("an object");
+                let members: BTreeMap<String, Json<'_>> = serde_json::from_str(text).expect("an object");
                 Self::Map(members.into_iter().map(|(name, value)| (name, Self::of_json(value))).collect())
             }
             _ => Self::Number(
@@ -380,8 +377,8 @@ proptest! {
     #[test]
     fn writes_json_for_any_number(number in "[-+0-9.eE]{0,6}") {
         let written = value(&format!(r#"{{"N":"{number}"}}"#)).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        prop_assert!(serde_json::from_str::<&RawValue>(&written).is_ok(), "{}", written);
-        let is_json = serde_json::from_str::<&RawValue>(&number).is_ok();
+        prop_assert!(serde_json::from_str::<Json<'_>>(&written).is_ok(), "{}", written);
+        let is_json = serde_json::from_str::<Json<'_>>(&number).is_ok();
         prop_assert_eq!(written == number, is_json);
     }
 
@@ -390,10 +387,10 @@ proptest! {
         let mut text = object(&item, Escapes::All, typed);
         let place = place.index(text.len());
         text.replace_range(place..=place, &byte);
-        if let Ok(raw) = serde_json::from_str::<&RawValue>(&text) {
+        if let Ok(raw) = serde_json::from_str::<Json<'_>>(&text) {
             let mut out = Vec::new();
             if write_item(raw, &mut out).is_ok() {
-                prop_assert!(serde_json::from_slice::<&RawValue>(&out).is_ok());
+                prop_assert!(serde_json::from_slice::<Json<'_>>(&out).is_ok());
             }
         }
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-fn raw(json: &str) -> &RawValue {
+fn raw(json: &str) -> Json<'_> {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
 }
 

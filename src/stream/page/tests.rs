@@ -53,8 +53,8 @@ fn finds_every_part_of_a_change() {
     assert_eq!(record.event_source.map(JsonStr::as_json), Some(r#""aws:dynamodb""#));
     assert_eq!(record.created_at_ms, 1_750_000_000_000);
     assert_eq!(record.keys.get(), r#"{"id":  {"N":"101"} }"#);
-    assert_eq!(record.new_image.map(RawValue::get), Some("{ }"));
-    assert_eq!(record.old_image.map(RawValue::get), Some(r#"{"id" : {"N":"101"}}"#));
+    assert_eq!(record.new_image.map(Json::get), Some("{ }"));
+    assert_eq!(record.old_image.map(Json::get), Some(r#"{"id" : {"N":"101"}}"#));
     assert_eq!(record.sequence_number.as_str(), "111100000000000003498069978");
     assert_eq!(record.size_bytes, Some(59));
     assert_eq!(record.stream_view_type.map(JsonStr::as_json), Some(r#""NEW_AND_OLD_IMAGES""#));
@@ -95,7 +95,7 @@ fn passes_over_unknown_members_however_deep() {
 fn an_image_may_be_nested_without_bound() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
     let body = simple_page(&format!(r#","NewImage":{deep}"#));
-    assert_eq!(parse(&body).records[0].new_image.map(RawValue::get), Some(deep.as_str()));
+    assert_eq!(parse(&body).records[0].new_image.map(Json::get), Some(deep.as_str()));
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn every_cut_of_a_page_ends_early() {
 }
 
 /// JSON text of any kind, with the white space and escapes that a writer is free to choose.
-fn any_json() -> impl Strategy<Value = String> {
+pub(super) fn any_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
         Just("true".to_owned()),
@@ -308,6 +308,64 @@ fn any_json() -> impl Strategy<Value = String> {
 
 fn any_item() -> impl Strategy<Value = String> {
     any_json().prop_map(|value| format!("{{\"a\":{value}}}"))
+}
+
+#[test]
+fn member_names_may_be_written_with_escapes() {
+    let body = simple_page(r#","SizeBytes":12"#)
+        .replace("\"Records\"", r#""Record\u0073""#)
+        .replace("\"eventID\"", r#""\u0065ventID""#)
+        .replace("\"SizeBytes\"", r#""Size\u0042ytes""#);
+    assert_eq!(parse(&body).records[0].size_bytes, Some(12));
+    let no_name = simple_page("").replace("\"eventID\"", r#""\ud800""#);
+    assert_eq!(error(&no_name).fault, PageFault::NotJson);
+}
+
+#[test]
+fn bytes_that_are_no_text_may_only_be_passed_over() {
+    let body = |at: &str| {
+        let body = simple_page(r#","NewImage":{"a":{"S":"image"}},"x":["unknown"]"#);
+        let at = body.find(at).expect("a part of the body");
+        let mut body = body.into_bytes();
+        body[at] = 0xff;
+        body
+    };
+    let unknown = body("unknown");
+    let page = Page::parse(&unknown).expect("only an unknown member is no text");
+    assert_eq!(page.records[0].new_image.map(Json::get), Some(r#"{"a":{"S":"image"}}"#));
+    for (at, member) in [("e1", "eventID"), ("image", "dynamodb.NewImage"), ("next", "NextShardIterator")] {
+        let error = Page::parse(&body(at)).expect_err("what is taken must be text");
+        assert_eq!((error.member, error.fault), (member, PageFault::NotJson));
+    }
+    let name = Page::parse(&body("dynamodb")).expect_err("a name must be text");
+    assert_eq!(name.fault, PageFault::NotJson);
+}
+
+#[test]
+fn an_error_tells_line_and_column() {
+    let place = |body: &str| (error(body).line, error(body).column);
+    assert_eq!(place("{\n \"Records\" :\n  true }"), (3, 7));
+    assert_eq!(place("{\n\n \"Records\": [x"), (3, 14));
+    // At the end it is the last byte.
+    assert_eq!(place("{\"Records\":["), (1, 12));
+    assert_eq!(place("{\n"), (1, 2));
+    assert_eq!(place(""), (1, 0));
+    // A raw line end in a string is still on the line that it ends.
+    assert_eq!(place("{\"a\n\":1}"), (1, 4));
+}
+
+/// So that they are not moved as they grow more, and a page of an idle shard allocates nothing.
+#[test]
+fn there_is_room_for_the_records_from_the_first_on() {
+    let record = format!(r#"{{"eventID":"e","eventName":"INSERT",{}}}"#, change(""));
+    for count in [1, 100, 1_000] {
+        let body = format!(r#"{{"Records":[{}]}}"#, vec![record.as_str(); count].join(","));
+        let room = parse(&body).records.capacity();
+        assert!((count..count + 5).contains(&room), "{room} for {count}");
+    }
+    assert_eq!(parse(r#"{"Records":[],"NextShardIterator":"n"}"#).records.capacity(), 0);
+    let small_first = format!(r#"{{"Records":[{record}],"x":"{}"}}"#, "x".repeat(2_000_000));
+    assert!(parse(&small_first).records.capacity() <= 1_000);
 }
 
 proptest! {
@@ -336,8 +394,8 @@ proptest! {
         let page = Page::parse(body.as_bytes()).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let read: Vec<_> = page.records.iter().map(|record| (
             record.keys.get().to_owned(),
-            record.new_image.map_or("", RawValue::get).to_owned(),
-            record.old_image.map_or("", RawValue::get).to_owned(),
+            record.new_image.map_or("", Json::get).to_owned(),
+            record.old_image.map_or("", Json::get).to_owned(),
         )).collect();
         prop_assert_eq!(read, items);
     }

@@ -1,0 +1,96 @@
+//! A place in a body of JSON, and what is read from it there.
+
+use super::scan::{Broken, Scan, Token};
+use crate::stream::json::Json;
+
+/// Moves on through a body, which need not be UTF-8 where it is only passed over.
+pub(super) struct Cursor<'a> {
+    scan: Scan<'a>,
+    /// The body, if it is all UTF-8.
+    text: Option<&'a str>,
+    /// Kept from value to value, so that it is allocated once.
+    open: Vec<u8>,
+    /// The last name that was written with escapes.
+    name: String,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        // Once for the whole body is cheaper than for each of its strings.
+        Self {
+            scan: Scan { body, at: 0 },
+            text: std::str::from_utf8(body).ok(),
+            open: Vec::new(),
+            name: String::new(),
+        }
+    }
+
+    /// How many bytes are behind it; after an error, where that shows.
+    pub(super) fn at(&self) -> usize {
+        self.scan.at
+    }
+
+    /// How many are before it.
+    pub(super) fn left(&self) -> usize {
+        self.scan.body.len() - self.scan.at
+    }
+
+    /// Passes `byte`, if it is next after white space.
+    pub(super) fn takes(&mut self, byte: u8) -> Result<bool, Broken> {
+        self.scan.takes(byte)
+    }
+
+    /// Passes a comma, which another member or element follows, or the closing bracket.
+    pub(super) fn goes_on(&mut self, close: u8) -> Result<bool, Broken> {
+        self.scan.goes_on(close)
+    }
+
+    /// The name of the member whose value comes next. Half a surrogate pair is no name.
+    #[inline(always)]
+    pub(super) fn name(&mut self) -> Result<&str, Broken> {
+        let token = self.scan.name()?;
+        if token.has_escapes {
+            return self.decoded(token);
+        }
+        self.slice(token.from + 1, token.end - 1)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decoded(&mut self, token: Token) -> Result<&str, Broken> {
+        self.name = serde_json::from_str(self.slice(token.from, token.end)?).map_err(|_| Broken::NotJson)?;
+        Ok(&self.name)
+    }
+
+    /// The value that comes next, of whatever kind.
+    pub(super) fn value(&mut self) -> Result<Json<'a>, Broken> {
+        self.scan.peek()?;
+        let from = self.scan.at;
+        self.scan.value(&mut self.open)?;
+        self.slice(from, self.scan.at).map(Json::checked)
+    }
+
+    /// Passes over a value of whatever kind.
+    pub(super) fn skip(&mut self) -> Result<(), Broken> {
+        self.scan.value(&mut self.open)
+    }
+
+    /// Sees that nothing follows.
+    pub(super) fn end(&mut self) -> Result<(), Broken> {
+        match self.scan.peek() {
+            Err(Broken::EndsEarly) => Ok(()),
+            _ => Err(Broken::NotJson),
+        }
+    }
+
+    fn slice(&self, from: usize, end: usize) -> Result<&'a str, Broken> {
+        let slice = match self.text {
+            Some(text) => text.get(from..end),
+            None => self.scan.body.get(from..end).and_then(|slice| std::str::from_utf8(slice).ok()),
+        };
+        slice.ok_or(Broken::NotJson)
+    }
+}
+
+#[cfg(test)]
+mod tests;
