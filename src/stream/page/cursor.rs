@@ -1,9 +1,11 @@
-//! A place in a body of JSON, and what is read from it there.
+//! A way through a body of JSON: from token to token, and over values, which it gives as they stand.
+//!
+//! It knows nothing of what a body should hold. What it gives is text and checked; what it only passes over need not be UTF-8.
 
 use super::scan::{Broken, Scan, Token};
 use crate::stream::json::Json;
 
-/// Moves on through a body, which need not be UTF-8 where it is only passed over.
+/// A body and a place in it.
 pub(super) struct Cursor<'a> {
     scan: Scan<'a>,
     /// The body, if it is all UTF-8.
@@ -93,4 +95,4 @@ impl<'a> Cursor<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

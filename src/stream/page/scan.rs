@@ -6,8 +6,8 @@
 
 /// A place in a body. After an error it is where that shows.
 ///
-/// What is small is inlined into the loops over values and members, which copy the scan: a copy's place is kept in a
-/// register, which is a third of the time.
+/// What is small is inlined into the loops over values and members, and those work on a copy of the scan, whose place
+/// stays in a register.
 #[derive(Clone, Copy)]
 pub(super) struct Scan<'a> {
     pub(super) body: &'a [u8],

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::cursor::tests::any_json;
 use super::*;
 
 /// A record's change with all that is required, and `more` members.
@@ -286,24 +287,6 @@ fn every_cut_of_a_page_ends_early() {
         // Half of a two-byte letter or of a number such as `1.` may also be no JSON.
         assert!(matches!(error.fault, PageFault::EndsEarly | PageFault::NotJson), "{end}: {error}");
     }
-}
-
-/// JSON text of any kind, with the white space and escapes that a writer is free to choose.
-pub(super) fn any_json() -> impl Strategy<Value = String> {
-    let leaf = prop_oneof![
-        Just("null".to_owned()),
-        Just("true".to_owned()),
-        "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?",
-        "\"([^\"\\\\\\x00-\\x1f]|\\\\u[0-9a-fA-F]{4}|\\\\[\"\\\\/bfnrt]){0,12}\"",
-    ];
-    leaf.prop_recursive(4, 24, 4, |inner| {
-        let member = ("[a-z]{0,3}", "[ \\t\\r\\n]{0,2}", inner.clone())
-            .prop_map(|(name, space, value)| format!("\"{name}\"{space}:{space}{value}"));
-        prop_oneof![
-            prop::collection::vec(inner, 0..4).prop_map(|values| format!("[{}]", values.join(" ,"))),
-            prop::collection::vec(member, 0..4).prop_map(|members| format!("{{ {}\n}}", members.join(",\t"))),
-        ]
-    })
 }
 
 fn any_item() -> impl Strategy<Value = String> {

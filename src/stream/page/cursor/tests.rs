@@ -2,8 +2,25 @@ use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::super::tests::any_json;
 use super::*;
+
+/// JSON text of any kind, with the white space and escapes that a writer is free to choose.
+pub(in crate::stream::page) fn any_json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?",
+        "\"([^\"\\\\\\x00-\\x1f]|\\\\u[0-9a-fA-F]{4}|\\\\[\"\\\\/bfnrt]){0,12}\"",
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let member = ("[a-z]{0,3}", "[ \\t\\r\\n]{0,2}", inner.clone())
+            .prop_map(|(name, space, value)| format!("\"{name}\"{space}:{space}{value}"));
+        prop_oneof![
+            prop::collection::vec(inner, 0..4).prop_map(|values| format!("[{}]", values.join(" ,"))),
+            prop::collection::vec(member, 0..4).prop_map(|members| format!("{{ {}\n}}", members.join(",\t"))),
+        ]
+    })
+}
 
 /// Passes over the whole of a text.
 fn skipped(text: &[u8]) -> Result<(), Broken> {
