@@ -111,7 +111,7 @@ impl Scan<'_> {
                         open.push(close);
                         close = closing;
                         if close == b'}' {
-                            self.pass_name()?;
+                            self.pass_inner_name()?;
                         }
                         continue;
                     }
@@ -125,13 +125,23 @@ impl Scan<'_> {
                 }
                 if self.goes_on(close)? {
                     if close == b'}' {
-                        self.pass_name()?;
+                        self.pass_inner_name()?;
                     }
                     break;
                 }
                 close = open.pop().unwrap_or(NONE);
             }
         }
+    }
+
+    /// Passes a name and its colon within a value. Many are one letter there: DynamoDB's types.
+    #[inline(always)]
+    fn pass_inner_name(&mut self) -> Passed {
+        if let Some([b'"', b'A'..=b'Z', b'"', b':']) = self.body.get(self.at..self.at + 4) {
+            self.at += 4;
+            return Ok(());
+        }
+        self.pass_name().map(drop)
     }
 
     #[inline(always)]

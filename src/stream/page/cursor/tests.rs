@@ -13,7 +13,7 @@ pub(in crate::stream::page) fn any_json() -> impl Strategy<Value = String> {
         "\"([^\"\\\\\\x00-\\x1f]|\\\\u[0-9a-fA-F]{4}|\\\\[\"\\\\/bfnrt]){0,12}\"",
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
-        let member = ("[a-z]{0,3}", "[ \\t\\r\\n]{0,2}", inner.clone())
+        let member = ("[a-z]{0,3}|[A-Z]", "[ \\t\\r\\n]{0,2}", inner.clone())
             .prop_map(|(name, space, value)| format!("\"{name}\"{space}:{space}{value}"));
         prop_oneof![
             prop::collection::vec(inner, 0..4).prop_map(|values| format!("[{}]", values.join(" ,"))),
@@ -68,6 +68,21 @@ fn every_byte_counts_in_a_string_at_every_place() {
         for byte in 0..=u8::MAX {
             let text = [b"\"", &*vec![b'!'; before], &[byte], &*vec![b' '; after], b"\""].concat();
             agrees(&text);
+        }
+    }
+}
+
+/// Names of one letter are passed in one step.
+#[test]
+fn every_byte_counts_in_a_name_of_one() {
+    for text in [br#"{"S":{"N":[{"L":0,"M":1}]}}"#.as_slice(), br#"{"S": { "N" :"x","B":{"BS":[]}}}"#] {
+        for at in 0..text.len() {
+            agrees(&text[..at]);
+            for byte in 0..=u8::MAX {
+                let mut text = text.to_vec();
+                text[at] = byte;
+                agrees(&text);
+            }
         }
     }
 }
