@@ -57,12 +57,10 @@ fn main() {
 }
 
 fn measure(shape: Shape, wanted: &Wanted) {
-    let (shards, pages_a_shard) = if wanted.quick { (8, 4) } else { (40, 5) };
+    let (shards, pages_a_shard) = if wanted.quick { (8, 4) } else { (40, 6) };
     println!("\n{} in GetRecords' answer, pages of {}", shape.name, shape.records_a_page);
     let reference = (!wanted.only_bridge).then(|| {
-        let pages = Pages::new(shape, shards / 4, pages_a_shard);
-        let changes = pages.changes();
-        let cost = reference::carry(pages);
+        let (cost, changes) = reference::carry(Pages::new(shape, shards / 4, pages_a_shard));
         println!("  (a) reference      {}", line(&cost, changes));
         cost.micros(changes)
     });
@@ -80,10 +78,10 @@ fn measure(shape: Shape, wanted: &Wanted) {
         let changes = pages.changes();
         let floor = (!wanted.only_bridge).then(|| floor::measure(&pages, format));
         let carried = bridge::carry(Pages::new(shape, shards, pages_a_shard), name);
-        let ours = carried.cost.micros(changes);
+        let ours = carried.cost.micros(carried.changes);
         println!(
             "  (b) {name:<14} {}; {:.0} records a call",
-            line(&carried.cost, changes),
+            line(&carried.cost, carried.changes),
             carried.records_a_call
         );
         let (Some(reference), Some(floor)) = (reference, floor) else { continue };

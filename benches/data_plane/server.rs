@@ -1,7 +1,7 @@
 //! The loopback server: DynamoDB Streams and Kinesis from canned answers, on a thread of its own that is not measured.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,8 +21,8 @@ pub struct Server {
 /// What the server holds and what it has seen.
 pub struct Served {
     pages: Pages,
-    /// Pages are empty until this is set, so that a start is not measured.
-    pub open: AtomicBool,
+    /// So many pages of each shard are there; those behind them are empty yet.
+    pub open: AtomicUsize,
     /// How often each shard was read.
     pub reads: Vec<AtomicUsize>,
     pub put_calls: AtomicUsize,
@@ -46,7 +46,7 @@ impl Server {
         let served = Arc::new(Served {
             reads: (0..pages.shards()).map(|_| AtomicUsize::new(0)).collect(),
             pages,
-            open: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
             put_calls: AtomicUsize::new(0),
             put_records: AtomicUsize::new(0),
             put_millis: AtomicU64::new(0),
@@ -166,7 +166,7 @@ impl Served {
         let (shard, page) = iterator.split_once(':').expect("an iterator of this server");
         let (shard, page): (usize, usize) = (shard.parse().expect("digits"), page.parse().expect("digits"));
         self.reads[shard].fetch_add(1, Ordering::AcqRel);
-        if !self.open.load(Ordering::Acquire) {
+        if page >= self.open.load(Ordering::Acquire) {
             return whole(br#"{"Records":[]"#, iterator).into();
         }
         match self.pages.page(shard, page) {

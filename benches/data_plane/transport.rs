@@ -24,7 +24,7 @@ pub fn carry(pages: Pages, payloads: &[Vec<u8>]) -> Cost {
         .collect();
     let puts: Vec<Bytes> = payloads.chunks(500).map(put).collect();
     let server = Server::start(pages);
-    server.served.open.store(true, std::sync::atomic::Ordering::Release);
+    server.served.open.store(usize::MAX, std::sync::atomic::Ordering::Release);
     let runtime = runtime();
     let client: Http = Client::builder(TokioExecutor::new()).build_http();
     let (bytes, cost) = measure(&runtime, async {

@@ -58,7 +58,7 @@ fn busy(shape: Shape, limit_mib: u64, shards: usize) {
     let (server, leases) = (Server::start(pages), Fake::start());
     leases.world().log.keep_no_inputs();
     server.served.put_millis.store(PUT_MILLIS, Ordering::Release);
-    server.served.open.store(true, Ordering::Release);
+    server.served.open.store(usize::MAX, Ordering::Release);
     let head = format!("[worker]\nmemory_limit = \"{limit_mib}MiB\"");
     let config = server.config(&leases.endpoint(), &head, "");
     let worker = Worker::start("test", &config);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
 
 use super::error::unusable;
 use super::error_codes::kind_of_code;
@@ -16,6 +15,7 @@ use crate::config::StreamName;
 use crate::delivery::sink::{EntryError, Placement, PutEntry};
 use crate::error::{ApiError, ErrorKind};
 use crate::stream::SequenceNumber;
+use crate::stream::cursor::{Broken, Cursor};
 use crate::stream::json_str::JsonStr;
 
 pub(super) const PUT_RECORDS: &str = "PutRecords";
@@ -50,39 +50,88 @@ fn put_string(body: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(body, text);
 }
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(rename = "Records", borrow)]
-    records: Vec<Entry<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+/// An entry's members, as far as they are there and not null.
+#[derive(Default)]
 struct Entry<'a> {
-    #[serde(borrow, default)]
     shard_id: Option<JsonStr<'a>>,
-    #[serde(borrow, default)]
     sequence_number: Option<JsonStr<'a>>,
-    #[serde(borrow, default)]
     error_code: Option<JsonStr<'a>>,
-    #[serde(borrow, default)]
     error_message: Option<JsonStr<'a>>,
 }
 
+type Results = Vec<Result<Placement, EntryError>>;
+
 /// What became of each entry, judged by its own ErrorCode.
-pub(super) fn results(body: &[u8], entries: usize) -> Result<Vec<Result<Placement, EntryError>>, ApiError> {
-    // serde_json's own words could quote the answer, which repeats partition keys.
-    let answer: Answer<'_> =
-        serde_json::from_slice(body).map_err(|_| unusable(PUT_RECORDS, "no list of Records"))?;
-    if answer.records.len() != entries {
-        let told = format!("{} results for {entries} records", answer.records.len());
+pub(super) fn results(body: &[u8], entries: usize) -> Result<Results, ApiError> {
+    let mut cursor = Cursor::new(body);
+    let results = answer(&mut cursor, entries).ok().filter(|_| cursor.end().is_ok()).flatten();
+    let results = results.ok_or_else(|| unusable(PUT_RECORDS, "no list of Records"))?;
+    if results.len() != entries {
+        let told = format!("{} results for {entries} records", results.len());
         return Err(unusable(PUT_RECORDS, told));
     }
-    let mut shard_ids = ShardIds::default();
-    Ok(answer.records.iter().map(|entry| result(entry, &mut shard_ids)).collect())
+    Ok(results)
 }
 
-fn result(entry: &Entry<'_>, shard_ids: &mut ShardIds) -> Result<Placement, EntryError> {
+/// `None` without Records.
+fn answer(cursor: &mut Cursor<'_>, entries: usize) -> Result<Option<Results>, Broken> {
+    let mut results = None;
+    let mut goes_on = opens(cursor, b'{')?;
+    while goes_on {
+        match cursor.name()? {
+            "Records" => results = Some(records(cursor, entries)?),
+            _ => cursor.skip()?,
+        }
+        goes_on = cursor.goes_on(b'}')?;
+    }
+    Ok(results)
+}
+
+fn records(cursor: &mut Cursor<'_>, entries: usize) -> Result<Results, Broken> {
+    let mut shard_ids = ShardIds::default();
+    let mut results = Vec::with_capacity(entries);
+    let mut goes_on = opens(cursor, b'[')?;
+    while goes_on {
+        results.push(result(entry(cursor)?, &mut shard_ids));
+        goes_on = cursor.goes_on(b']')?;
+    }
+    Ok(results)
+}
+
+fn entry<'a>(cursor: &mut Cursor<'a>) -> Result<Entry<'a>, Broken> {
+    let mut entry = Entry::default();
+    let mut goes_on = opens(cursor, b'{')?;
+    while goes_on {
+        match cursor.name()? {
+            "ShardId" => entry.shard_id = string(cursor)?,
+            "SequenceNumber" => entry.sequence_number = string(cursor)?,
+            "ErrorCode" => entry.error_code = string(cursor)?,
+            "ErrorMessage" => entry.error_message = string(cursor)?,
+            _ => cursor.skip()?,
+        }
+        goes_on = cursor.goes_on(b'}')?;
+    }
+    Ok(entry)
+}
+
+/// Steps into an object or array, and tells whether there is anything in it.
+fn opens(cursor: &mut Cursor<'_>, bracket: u8) -> Result<bool, Broken> {
+    if !cursor.takes(bracket)? {
+        return Err(Broken::NotJson);
+    }
+    // ASCII has each closing bracket second after its opening one.
+    Ok(!cursor.takes(bracket + 2)?)
+}
+
+fn string<'a>(cursor: &mut Cursor<'a>) -> Result<Option<JsonStr<'a>>, Broken> {
+    let value = cursor.value()?;
+    match JsonStr::of(value) {
+        None if value.get() != "null" => Err(Broken::NotJson),
+        string => Ok(string),
+    }
+}
+
+fn result(entry: Entry<'_>, shard_ids: &mut ShardIds) -> Result<Placement, EntryError> {
     if let Some(code) = entry.error_code {
         let code = code.decode().unwrap_or_default();
         let kind = kind_of_code(&code).unwrap_or(ErrorKind::Transient);
@@ -97,7 +146,7 @@ fn result(entry: &Entry<'_>, shard_ids: &mut ShardIds) -> Result<Placement, Entr
     })
 }
 
-fn placement(entry: &Entry<'_>, shard_ids: &mut ShardIds) -> Option<Placement> {
+fn placement(entry: Entry<'_>, shard_ids: &mut ShardIds) -> Option<Placement> {
     let shard_id = shard_ids.shared(&entry.shard_id?.decode()?);
     let sequence_number = SequenceNumber::parse(&entry.sequence_number?.decode()?).ok()?;
     Some(Placement { shard_id, sequence_number })

@@ -4,12 +4,11 @@
 //! matters must get the same one. It depends on the key attributes alone, never on an image or on time.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
 
+use crate::stream::cursor::Cursor;
 use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
 
@@ -49,15 +48,12 @@ impl KeySchema {
             PartitionKeyMode::PartitionKey => None,
             PartitionKeyMode::ItemKey => self.sort_key.as_deref(),
         };
-        let wanted = Wanted { partition_key: &self.partition_key, sort_key };
-        let found = wanted.deserialize(&mut serde_json::Deserializer::from_str(keys.get()));
-        let found = found.map_err(|_| KeyError::NotAnItem)?;
-
-        let partition = text(&self.partition_key, found.partition)?;
+        let [partition, sort] = find(keys, &self.partition_key, sort_key).ok_or(KeyError::NotAnItem)?;
+        let partition = text(&self.partition_key, partition)?;
         let whole = match mode {
             PartitionKeyMode::PartitionKey => partition,
             PartitionKeyMode::ItemKey => {
-                let sort = sort_key.map_or(Ok(Cow::Borrowed("")), |name| text(name, found.sort))?;
+                let sort = sort_key.map_or(Ok(Cow::Borrowed("")), |name| text(name, sort))?;
                 let length = partition.len().to_string();
                 Cow::Owned([length.as_str(), ":", &partition, &sort].concat())
             }
@@ -97,19 +93,13 @@ fn text<'a>(attribute: &str, value: Option<Json<'a>>) -> Result<Cow<'a, str>, Ke
     key_text(value).ok_or_else(|| KeyError::NotAKey { attribute: attribute.to_owned() })
 }
 
-/// The three types that a key attribute can have.
-#[derive(Deserialize)]
-enum KeyValue<'a> {
-    #[serde(borrow)]
-    S(JsonStr<'a>),
-    N(JsonStr<'a>),
-    B(JsonStr<'a>),
-}
-
+/// The value of the attribute's one member, a string; `None` when it is anything else.
 fn key_text(value: Json<'_>) -> Option<Cow<'_, str>> {
-    match serde_json::from_str(value.get()).ok()? {
-        KeyValue::S(token) | KeyValue::N(token) | KeyValue::B(token) => token.decode(),
-    }
+    let mut cursor = Cursor::of(value);
+    let is_key = cursor.takes(b'{').ok()? && matches!(cursor.name().ok()?, "S" | "N" | "B");
+    let token = JsonStr::of(cursor.value().ok()?)?;
+    let is_alone = !cursor.goes_on(b'}').ok()?;
+    token.decode().filter(|_| is_key && is_alone)
 }
 
 /// Makes any text a partition key that Kinesis takes.
@@ -127,63 +117,23 @@ fn sha256_hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The key attributes to look for.
-struct Wanted<'s> {
-    partition_key: &'s str,
-    sort_key: Option<&'s str>,
-}
-
-/// Those that were there, unparsed.
-#[derive(Default)]
-struct Found<'a> {
-    partition: Option<Json<'a>>,
-    sort: Option<Json<'a>>,
-}
-
-/// What an attribute's name says it is.
-enum Role {
-    Partition,
-    Sort,
-    Other,
-}
-
-impl<'de> DeserializeSeed<'de> for Wanted<'_> {
-    type Value = Found<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
+/// The values of the partition key's and the sort key's attribute, of those that are there; `None` when the keys are no item.
+fn find<'a>(keys: Json<'a>, partition_key: &str, sort_key: Option<&str>) -> Option<[Option<Json<'a>>; 2]> {
+    let mut cursor = Cursor::of(keys);
+    let (mut partition, mut sort) = (None, None);
+    if !cursor.takes(b'{').ok()? {
+        return None;
     }
-}
-
-impl<'de> Visitor<'de> for Wanted<'_> {
-    type Value = Found<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("key attributes")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = Found::default();
-        while let Some(name) = map.next_key::<JsonStr<'de>>()? {
-            match self.role(name).ok_or_else(|| A::Error::custom("an attribute name that is no text"))? {
-                Role::Partition => found.partition = Some(map.next_value()?),
-                Role::Sort => found.sort = Some(map.next_value()?),
-                Role::Other => drop(map.next_value::<IgnoredAny>()?),
-            }
+    let mut goes_on = !cursor.takes(b'}').ok()?;
+    while goes_on {
+        match cursor.name().ok()? {
+            name if name == partition_key => partition = Some(cursor.value().ok()?),
+            name if Some(name) == sort_key => sort = Some(cursor.value().ok()?),
+            _ => cursor.skip().ok()?,
         }
-        Ok(found)
+        goes_on = cursor.goes_on(b'}').ok()?;
     }
-}
-
-impl Wanted<'_> {
-    fn role(&self, name: JsonStr<'_>) -> Option<Role> {
-        let name = name.decode()?;
-        Some(match &*name {
-            name if name == self.partition_key => Role::Partition,
-            name if Some(name) == self.sort_key => Role::Sort,
-            _ => Role::Other,
-        })
-    }
+    Some([partition, sort])
 }
 
 #[cfg(test)]

@@ -4,9 +4,7 @@
 //! keys and images stay unparsed slices, so that they can be copied on byte for byte. It never looks into an
 //! item, and its errors never show one.
 
-mod cursor;
 mod parse;
-mod scan;
 
 use std::borrow::Cow;
 

@@ -4,9 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::cursor::Cursor;
-use super::scan::Broken;
 use super::{EventName, Page, PageError, PageFault, StreamRecord, UserIdentity};
+use crate::stream::cursor::{Broken, Cursor};
 use crate::stream::json::Json;
 use crate::stream::json_str::JsonStr;
 use crate::stream::sequence::SequenceNumber;

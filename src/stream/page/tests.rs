@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
-use super::cursor::tests::any_json;
 use super::*;
+use crate::stream::cursor::tests::any_json;
 
 /// A record's change with all that is required, and `more` members.
 fn change(more: &str) -> String {

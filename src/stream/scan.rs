@@ -16,7 +16,7 @@ pub(super) struct Scan<'a> {
 
 /// Why a scan cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// The body ends in the middle.
     EndsEarly,
     /// Something else than JSON.
@@ -108,7 +108,10 @@ impl Scan<'_> {
                     // ASCII has each closing bracket second after its opening one.
                     let closing = bracket + 2;
                     if !self.takes(closing)? {
-                        open.push(close);
+                        // The outermost waits for nothing: a value without another inside allocates nothing.
+                        if close != NONE {
+                            open.push(close);
+                        }
                         close = closing;
                         if close == b'}' {
                             self.pass_inner_name()?;

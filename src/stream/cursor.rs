@@ -2,11 +2,12 @@
 //!
 //! It knows nothing of what a body should hold. What it gives is text and checked; what it only passes over need not be UTF-8.
 
-use super::scan::{Broken, Scan, Token};
+pub(crate) use super::scan::Broken;
+use super::scan::{Scan, Token};
 use crate::stream::json::Json;
 
 /// A body and a place in it.
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     scan: Scan<'a>,
     /// The body, if it is all UTF-8.
     text: Option<&'a str>,
@@ -17,39 +18,43 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Self {
+    pub(crate) fn new(body: &'a [u8]) -> Self {
         // Once for the whole body is cheaper than for each of its strings.
-        Self {
-            scan: Scan { body, at: 0 },
-            text: std::str::from_utf8(body).ok(),
-            open: Vec::new(),
-            name: String::new(),
-        }
+        Self::at_start(body, std::str::from_utf8(body).ok())
+    }
+
+    /// The way through one value.
+    pub(crate) fn of(value: Json<'a>) -> Self {
+        Self::at_start(value.get().as_bytes(), Some(value.get()))
+    }
+
+    fn at_start(body: &'a [u8], text: Option<&'a str>) -> Self {
+        Self { scan: Scan { body, at: 0 }, text, open: Vec::new(), name: String::new() }
     }
 
     /// How many bytes are behind it; after an error, where that shows.
-    pub(super) fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.scan.at
     }
 
     /// How many are before it.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.scan.body.len() - self.scan.at
     }
 
     /// Passes `byte`, if it is next after white space.
-    pub(super) fn takes(&mut self, byte: u8) -> Result<bool, Broken> {
+    pub(crate) fn takes(&mut self, byte: u8) -> Result<bool, Broken> {
         self.scan.takes(byte)
     }
 
     /// Passes a comma, which another member or element follows, or the closing bracket.
-    pub(super) fn goes_on(&mut self, close: u8) -> Result<bool, Broken> {
+    pub(crate) fn goes_on(&mut self, close: u8) -> Result<bool, Broken> {
         self.scan.goes_on(close)
     }
 
     /// The name of the member whose value comes next. Half a surrogate pair is no name.
     #[inline(always)]
-    pub(super) fn name(&mut self) -> Result<&str, Broken> {
+    pub(crate) fn name(&mut self) -> Result<&str, Broken> {
         let token = self.scan.name()?;
         if token.has_escapes {
             return self.decoded(token);
@@ -65,7 +70,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The value that comes next, of whatever kind.
-    pub(super) fn value(&mut self) -> Result<Json<'a>, Broken> {
+    pub(crate) fn value(&mut self) -> Result<Json<'a>, Broken> {
         self.scan.peek()?;
         let from = self.scan.at;
         self.scan.value(&mut self.open)?;
@@ -73,12 +78,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes over a value of whatever kind.
-    pub(super) fn skip(&mut self) -> Result<(), Broken> {
+    pub(crate) fn skip(&mut self) -> Result<(), Broken> {
         self.scan.value(&mut self.open)
     }
 
     /// Sees that nothing follows.
-    pub(super) fn end(&mut self) -> Result<(), Broken> {
+    pub(crate) fn end(&mut self) -> Result<(), Broken> {
         match self.scan.peek() {
             Err(Broken::EndsEarly) => Ok(()),
             _ => Err(Broken::NotJson),

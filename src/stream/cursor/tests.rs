@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::*;
 
 /// JSON text of any kind, with the white space and escapes that a writer is free to choose.
-pub(in crate::stream::page) fn any_json() -> impl Strategy<Value = String> {
+pub(in crate::stream) fn any_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
         Just("true".to_owned()),
