@@ -104,21 +104,26 @@ impl KinesisSink for KinesisStream {
         let length = body.len();
         let slot = BodySlot::new(PUT_RECORDS_TYPES);
         // The SDK's own body has no records; the stream stays in the input, where the endpoint's rules look for it.
-        self.client
+        let request = self
+            .client
             .put_records()
             .set_stream_name(self.name())
             .set_stream_arn(self.arn())
             .set_records(Some(Vec::new()))
             .customize()
-            .config_override(aws_sdk_kinesis::config::Builder::new().timeout_config(time_limits(limit)))
             .interceptor(slot.clone())
             .mutate_request(move |request| {
                 *request.body_mut() = SdkBody::from(body.clone());
                 request.headers_mut().insert("content-length", length.to_string());
-            })
-            .send()
-            .await
-            .map_err(|error| from_sdk(PUT_RECORDS, &error))?;
+            });
+        // Timed from outside: the SDK would put a configuration together for each call.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "an edge, on the clock that the SDK has its own limits by"
+        )]
+        let answer = tokio::time::timeout(limit, request.send()).await;
+        let answer = answer.map_err(|_| ApiError::timeout(PUT_RECORDS, limit))?;
+        answer.map_err(|error| from_sdk(PUT_RECORDS, &error))?;
         let answer = slot.take().await.ok_or_else(|| unusable(PUT_RECORDS, "no body"))?;
         put_records::results(&answer, entries.len())
     }

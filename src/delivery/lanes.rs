@@ -6,9 +6,9 @@
 mod empties;
 mod lane;
 mod ready;
+mod turns;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -18,11 +18,12 @@ use md5::{Digest, Md5};
 use self::empties::Empties;
 pub use self::lane::Change;
 use self::lane::{Lane, Queued, State};
+use self::turns::Turns;
 use super::aggregate::Packing;
 use super::batch::{Batch, BatchLimits, Outlook, Sent};
 use super::sink::{Placement, PutEntry, TargetShard};
 use super::slab::{Key, Slab};
-use super::targets::{HeldBack, NoMap, Targets, Turn};
+use super::targets::{HeldBack, NoMap, Targets};
 use crate::machine::MonoTime;
 use crate::retry::Retry;
 
@@ -55,7 +56,7 @@ pub struct Lanes {
     targets: Targets,
     arrivals: u64,
     /// Lanes whose next record may be sent, the one whose head arrived first on top.
-    ready: BinaryHeap<Reverse<Turn>>,
+    ready: Turns,
     ready_bytes: usize,
     /// How many of them are deep.
     ready_deep: usize,
@@ -80,7 +81,7 @@ impl Lanes {
             packing,
             targets: Targets::default(),
             arrivals: 0,
-            ready: BinaryHeap::new(),
+            ready: Turns::default(),
             ready_bytes: 0,
             ready_deep: 0,
             ready_since: MonoTime::default(),
@@ -129,12 +130,10 @@ impl Lanes {
         if let Some(id) = find(Lane::holds).or_else(|| find(|lane, _| lane.head.is_none())) {
             return *id;
         }
-        let id = self.lanes.insert(Lane::new(shard, hash));
+        let id = self.lanes.insert(Lane::new(shard, hash, place));
         self.empty.enter();
-        let (lanes, hasher) = (&self.lanes, &self.hasher);
-        self.ids.insert_unique(place, id, |id| {
-            lanes.get(*id).map_or(0, |lane| hasher.hash_one((lane.shard, lane.hash)))
-        });
+        let lanes = &self.lanes;
+        self.ids.insert_unique(place, id, |id| lanes.get(*id).map_or(0, |lane| lane.place));
         id
     }
 
@@ -149,7 +148,7 @@ impl Lanes {
         let size = self.ready.len().min(limits.max_records);
         let mut batch = Batch { sent: Vec::with_capacity(size), entries: Vec::with_capacity(size), bytes: 0 };
         while batch.sent.len() < limits.max_records {
-            let Some(Reverse(turn)) = self.ready.peek().copied() else { break };
+            let Some(turn) = self.ready.first() else { break };
             let Some(lane) = self.lanes.get_mut(turn.lane) else { break };
             let size = lane.record_bytes();
             if !batch.sent.is_empty() && batch.bytes + size > limits.max_bytes {
@@ -337,15 +336,14 @@ impl Lanes {
             State::Held(target) => self.targets.left(target, lane.len(), lane.bytes),
             State::InFlight => {}
         }
-        let place = self.hasher.hash_one((lane.shard, lane.hash));
-        if let Ok(found) = self.ids.find_entry(place, |found| *found == id) {
+        if let Ok(found) = self.ids.find_entry(lane.place, |found| *found == id) {
             found.remove();
         }
     }
 
     fn forget_removed(&mut self) {
         let is_there = |id| self.lanes.get(id).is_some();
-        self.ready.retain(|Reverse(turn)| is_there(turn.lane));
+        self.ready.retain(is_there);
         self.targets.retain(is_there);
     }
 }

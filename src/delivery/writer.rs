@@ -38,9 +38,9 @@ pub const MAX_BYTES: usize = 4 << 20;
 /// larger for base64, and so do the aggregates in them, copies of changes that are counted there.
 const MAX_BYTES_IN_FLIGHT: usize = 2 * MAX_BYTES;
 
-/// So much ready to be sent, or on its way from the stream, is enough for a while: reading waits. Three rounds of calls, so that
-/// a page that is asked for when the first begins is there before the last does.
-const ENOUGH_ROUNDS: usize = 3;
+/// So much ready to be sent, or on its way from the stream, is enough for a while: reading waits. Two rounds of calls, so that
+/// a page that is asked for when the first begins is there before the second ends.
+const ENOUGH_ROUNDS: usize = 2;
 const ENOUGH_BYTES: usize = ENOUGH_ROUNDS * MAX_BYTES_IN_FLIGHT;
 
 /// Of how many keys without a change under way it is known where their last record stands. Strict order names it in the

@@ -31,6 +31,8 @@ pub(super) struct Lane {
     pub(super) shard: ShardSlot,
     /// The key's MD5, by which Kinesis chooses the shard.
     pub(super) hash: u128,
+    /// Where it is looked up.
+    pub(super) place: u64,
     pub(super) head: Option<Queued>,
     /// Most lanes hold one change: nothing is allocated for them.
     pub(super) rest: VecDeque<Queued>,
@@ -70,10 +72,11 @@ pub(super) enum State {
 }
 
 impl Lane {
-    pub(super) fn new(shard: ShardSlot, hash: u128) -> Self {
+    pub(super) fn new(shard: ShardSlot, hash: u128, place: u64) -> Self {
         Lane {
             shard,
             hash,
+            place,
             head: None,
             rest: VecDeque::new(),
             bytes: 0,

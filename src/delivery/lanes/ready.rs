@@ -1,8 +1,6 @@
 //! When a lane's next record goes: at once, when a batch is full or has waited long enough, after a delay, or when its target
 //! shard has room.
 
-use std::cmp::Reverse;
-
 use super::lane::State;
 use super::{LaneId, Lanes};
 use crate::delivery::batch::{BatchLimits, MORE_WITHIN, Outlook};
@@ -55,7 +53,7 @@ impl Lanes {
         if self.ready.is_empty() {
             self.ready_since = now;
         }
-        self.ready.push(Reverse(turn));
+        self.ready.push(turn);
     }
 
     /// Records whose target shards have room for them now.

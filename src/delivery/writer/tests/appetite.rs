@@ -12,7 +12,7 @@ fn distinct(count: usize) -> impl Iterator<Item = Change> {
 async fn reading_waits_while_enough_is_ready_and_goes_on_before_it_is_sent() {
     let mut stage = Stage::new(SmallKinesis::unlimited(4), 1).await;
     let feeder = stage.inlets[0].feeder();
-    // Eight calls go, three more rounds of them wait.
+    // Eight calls go, two more rounds of them wait.
     stage.submit(0, distinct((1 + ENOUGH_ROUNDS) * 8 * MAX_RECORDS), More::Unknown).await;
     stage.sleep_ms(1).await;
     {
