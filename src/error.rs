@@ -56,7 +56,8 @@ impl ApiError {
 
     /// A call that gave no answer within its time.
     pub fn timeout(api: &'static str, after: std::time::Duration) -> Self {
-        Self::new(api, ErrorKind::Transient, "Timeout", format!("no answer within {} ms", after.as_millis()))
+        let after = std::time::Duration::from_millis(after.as_millis() as u64);
+        Self::new(api, ErrorKind::Transient, "Timeout", format!("no answer within {after:?}"))
     }
 }
 
