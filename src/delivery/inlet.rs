@@ -59,7 +59,7 @@ pub enum More {
 pub(super) enum Command {
     Open(ShardSlot, watch::Sender<Progress>),
     /// The portion ends when the changes are in their lanes.
-    Submit(ShardSlot, Vec<Submission>, More, Portion),
+    Submit(ShardSlot, Vec<Submission>, More, Option<Portion>),
     /// Answered once the shard is forgotten.
     Close(ShardSlot, Option<oneshot::Sender<()>>),
 }
@@ -127,7 +127,7 @@ impl Feeder {
 
     /// Hands over a page's changes, as it was given leave to. They count as submitted once this returns; dropped before, none
     /// of them is. Gives how many have been submitted so far.
-    pub async fn submit(&self, changes: Vec<Submission>, more: More, portion: Portion) -> u64 {
+    pub async fn submit(&self, changes: Vec<Submission>, more: More, portion: Option<Portion>) -> u64 {
         let count = changes.len() as u64;
         let last = changes.last().map(|change| change.sequence_number().clone());
         let command = Command::Submit(self.slot, changes, more, portion);

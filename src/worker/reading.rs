@@ -6,6 +6,7 @@ mod trouble;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -35,6 +36,9 @@ use crate::stream::source::{IteratorPosition, ShardId};
 const CHANGE_OVERHEAD_BYTES: usize = 512;
 /// What an allocator loses of a payload, by rounding it up and by gaps too small for the next: up to a quarter.
 const LOST_OF: usize = 4;
+
+/// Behind so much time a page is not counted any more as one that is on its way.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What the shard's lease must hear.
 #[derive(Debug)]
@@ -197,22 +201,8 @@ impl Reading {
 
     async fn get_records(&mut self, iterator: &str) -> Option<Event> {
         const API: &str = "GetRecords";
-        self.rests();
-        self.vitals.facts().doing(Doing::WaitingForDelivery);
-        let mut portion = self.feeder.wanted(self.expected).await;
-        self.vitals.facts().doing(Doing::WaitingForMemory);
-        let reservation = match self.budget.reserve(PAGE_BYTES).now_or_never() {
-            Some(reservation) => reservation,
-            None => {
-                // Who waits for memory keeps nobody else from reading.
-                drop(portion);
-                let reservation = self.budget.reserve(PAGE_BYTES).await;
-                self.vitals.facts().doing(Doing::WaitingForDelivery);
-                portion = self.feeder.wanted(self.expected).await;
-                reservation
-            }
-        };
-        self.vitals.facts().doing(Doing::Reading);
+        let (reservation, portion) = self.leave_to_read().await;
+        let mut portion = Some(portion);
         let machine = Arc::clone(&self.shared.machine);
         let asked_at;
         let answer = {
@@ -222,7 +212,15 @@ impl Reading {
             asked_at = machine.now();
             self.reader.called(asked_at);
             self.pipeline.metrics.get_records_calls.inc();
-            timeout(&*machine, READ_TIMEOUT, self.pipeline.source.get_records(iterator)).await
+            let mut call = self.pipeline.source.get_records(iterator);
+            match timeout(&*machine, LATE, &mut call).await {
+                None => {
+                    // A shard that hangs keeps no other from reading.
+                    portion = None;
+                    timeout(&*machine, READ_TIMEOUT - LATE, call).await
+                }
+                answer => answer,
+            }
         };
         match answer.unwrap_or_else(|| Err(ApiError::timeout(API, READ_TIMEOUT))) {
             Ok(body) => self.take_page(body, reservation, portion, asked_at).await,
@@ -233,11 +231,33 @@ impl Reading {
         }
     }
 
+    /// Waits until a page may be asked for: the writer wants it, and there is memory for it.
+    async fn leave_to_read(&self) -> (Reservation, Portion) {
+        let facts = || self.vitals.facts();
+        self.rests();
+        facts().doing(Doing::WaitingForDelivery);
+        let mut portion = self.feeder.wanted(self.expected).await;
+        facts().doing(Doing::WaitingForMemory);
+        let reservation = match self.budget.reserve(PAGE_BYTES).now_or_never() {
+            Some(reservation) => reservation,
+            None => {
+                // Who waits for memory keeps nobody else from reading.
+                drop(portion);
+                let reservation = self.budget.reserve(PAGE_BYTES).await;
+                facts().doing(Doing::WaitingForDelivery);
+                portion = self.feeder.wanted(self.expected).await;
+                reservation
+            }
+        };
+        facts().doing(Doing::Reading);
+        (reservation, portion)
+    }
+
     async fn take_page(
         &mut self,
         body: Bytes,
         reservation: Reservation,
-        portion: Portion,
+        portion: Option<Portion>,
         asked_at: MonoTime,
     ) -> Option<Event> {
         let page = match Page::parse(&body) {

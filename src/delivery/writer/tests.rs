@@ -79,9 +79,7 @@ impl Stage {
             let memory = self.budget.reserve(bytes + 256).await;
             page.push(Submission::Deliver { sequence_number, created_at_ms: 0, entry, memory });
         }
-        // Handed over whether the writer wants it or not.
-        let leave = Appetite::new(Amount { records: 1, bytes: 1 }).wait(Amount::default()).await;
-        self.inlets[source].feeder().submit(page, more, leave).await;
+        self.inlets[source].feeder().submit(page, more, None).await;
     }
 
     /// Waits until everything of every source is acknowledged.
