@@ -12,6 +12,7 @@ use aws_config::identity::IdentityCache;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -88,7 +89,9 @@ impl Aws {
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client)
             .app_name(AppName::new(APP_NAME).expect("the name holds only letters and hyphens"))
-            .timeout_config(time_limits(CALL_TIMEOUT));
+            .timeout_config(time_limits(CALL_TIMEOUT))
+            // A call that stands still ends by its limit; watching each body's bytes flow besides costs every call.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         let loader = match credentials {
             Some(credentials) => loader.credentials_provider(credentials),
             None => loader,
