@@ -1,5 +1,5 @@
 //! What a worker's process holds: `cargo bench --bench memory`, a quick look with `-- --quick`. 1,000 idle shards; then
-//! 100 shards that bring more than Kinesis takes, so that all of `memory_limit` fills.
+//! 100 shards that bring more than Kinesis takes.
 #![allow(
     clippy::disallowed_methods,
     reason = "measures processes from outside, in real time: nothing here is simulated"

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// So many are kept, the last one used on top: one is filled while another is read.
+/// So many are kept, beside `memory_limit`, the last one used on top: one is filled while another is read.
 const MOST_KEPT: usize = 2;
 /// Smaller bodies come from the allocator, which has room for them; larger ones are rare.
 const WORTH_KEEPING: std::ops::RangeInclusive<usize> = 128 << 10..=4 << 20;
@@ -18,9 +18,7 @@ impl Buffers {
     /// An empty buffer with room for so many bytes.
     pub(super) fn with_capacity(&self, bytes: usize) -> Vec<u8> {
         let kept = if WORTH_KEEPING.contains(&bytes) { self.lock().pop() } else { None };
-        let mut buffer = kept.unwrap_or_default();
-        buffer.reserve(bytes);
-        buffer
+        kept.filter(|buffer| buffer.capacity() >= bytes).unwrap_or_else(|| Vec::with_capacity(bytes))
     }
 
     /// The buffer's bytes. When nobody holds them any more, the buffer is kept for the next body.

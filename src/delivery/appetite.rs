@@ -49,6 +49,7 @@ impl Appetite {
                 return self.portion(&mut state, amount);
             }
             let (sender, turn) = oneshot::channel();
+            state.waiting.retain(|(_, waiting)| !waiting.is_closed());
             state.waiting.push_back((amount, sender));
             turn
         };
@@ -67,12 +68,15 @@ impl Appetite {
 
     fn let_in(&self) {
         loop {
-            // One at a time: a portion that nobody takes comes back here.
             let mut state = self.lock();
             let next = if state.is_sated() { None } else { state.waiting.pop_front() };
             let Some((amount, waiting)) = next else { return };
+            if waiting.is_closed() {
+                continue;
+            }
             let portion = self.portion(&mut state, amount);
             drop(state);
+            // Where nobody takes it after all, it comes back by its drop.
             drop(waiting.send(portion));
         }
     }
@@ -171,5 +175,19 @@ mod tests {
         }
         assert!(poll!(&mut third).is_ready());
         assert!(!appetite.lock().is_sated(), "nothing of theirs is coming any more");
+    }
+
+    #[tokio::test]
+    async fn any_number_may_give_up() {
+        let appetite = of_hundred();
+        appetite.tell(records(100));
+        let mut waiting: Vec<_> = (0..10_000).map(|_| Box::pin(appetite.wait(records(10)))).collect();
+        for one in &mut waiting {
+            assert!(poll!(one).is_pending());
+        }
+        drop(waiting);
+        appetite.tell(records(0));
+        assert_eq!(appetite.lock().waiting.len(), 0);
+        assert_eq!(appetite.lock().coming, Amount::default());
     }
 }

@@ -47,7 +47,7 @@ pub struct Acknowledged {
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Slab<Lane>,
-    /// The lanes by shard and key. Looked up, never iterated: its hashes may differ from run to run. They are keyed by
+    /// The lanes by shard and the key's hash. Looked up, never iterated: its hashes may differ from run to run. They are keyed by
     /// chance, since keys come from whoever writes items, who could else choose many of one hash.
     ids: HashTable<LaneId>,
     hasher: RandomState,
@@ -126,7 +126,8 @@ impl Lanes {
             self.ids
                 .find(place, |id| self.lanes.get(*id).filter(of_hash).is_some_and(|lane| is_it(lane, key)))
         };
-        // A lane that is empty is anyone's of that hash, unless the key has changes waiting in another.
+        // A lane that is empty is anyone's of that hash, unless the key has changes waiting in another. Its last record may be
+        // another key's of that hash then: to compare numbers with it is of no use, and does no harm.
         if let Some(id) = find(Lane::holds).or_else(|| find(|lane, _| lane.head.is_none())) {
             return *id;
         }

@@ -9,7 +9,10 @@ use crate::stream::SequenceNumber;
 
 /// What a change's place costs from its entry until the checkpoint has passed it, its sequence number and the room that
 /// a growing queue has to spare included.
-pub const PLACE_BYTES: usize = 128;
+pub const PLACE_BYTES: usize = 160;
+
+/// A queue of so many places keeps its room: pages come and go.
+const PLACES_KEPT: usize = 4_096;
 
 /// One shard's watermark. `enter` feeds it changes in stream order, `done` what became of them; `checkpoint` and
 /// `completed` tell how far it is.
@@ -67,6 +70,9 @@ impl Watermark {
             memory.give_back(self.passed * PLACE_BYTES);
         }
         self.passed = 0;
+        if self.open.capacity() > PLACES_KEPT && self.open.len() < self.open.capacity() / 4 {
+            self.open.shrink_to(2 * self.open.len());
+        }
     }
 
     /// The change is acknowledged, filtered or excluded. A ticket that is done already is left alone. Returns whether

@@ -4,6 +4,7 @@
 mod in_vain;
 mod trouble;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -84,7 +85,7 @@ pub struct Reading {
     failures: Repeats,
     /// The stream's view type was looked at.
     knows_view_type: bool,
-    /// What the next page will hold: as much as the last one, where that was cut off.
+    /// What the next page will bring: as much as the last one, where that was cut off.
     expected: Amount,
 }
 
@@ -215,8 +216,9 @@ impl Reading {
             let mut call = self.pipeline.source.get_records(iterator);
             match timeout(&*machine, LATE, &mut call).await {
                 None => {
-                    // A shard that hangs keeps no other from reading.
+                    // A shard that hangs keeps no other from reading, nor the next time.
                     portion = None;
+                    self.expected = Amount::default();
                     timeout(&*machine, READ_TIMEOUT - LATE, call).await
                 }
                 answer => answer,
@@ -226,6 +228,7 @@ impl Reading {
             Ok(body) => self.take_page(body, reservation, portion, asked_at).await,
             Err(error) => {
                 drop((reservation, portion));
+                self.expected = Amount::default();
                 self.trouble(error).await
             }
         }
@@ -257,7 +260,7 @@ impl Reading {
         &mut self,
         body: Bytes,
         reservation: Reservation,
-        portion: Option<Portion>,
+        mut portion: Option<Portion>,
         asked_at: MonoTime,
     ) -> Option<Event> {
         let page = match Page::parse(&body) {
@@ -276,7 +279,17 @@ impl Reading {
             self.latest_first = Some(first.clone());
             return Some(Event::FirstOfLatest(first));
         }
-        let limit_bytes = self.pipeline.record_limit(&*self.shared.machine, &page.records).await;
+        let limit_bytes = {
+            let mut limit = pin!(self.pipeline.record_limit(&*self.shared.machine, &page.records));
+            match limit.as_mut().now_or_never() {
+                Some(limit_bytes) => limit_bytes,
+                None => {
+                    // Kinesis is asked, which may take its time.
+                    portion = None;
+                    limit.await
+                }
+            }
+        };
         self.encoder.limit_to(limit_bytes);
         self.tell_what_is_asked_in_vain(&page.records);
         let last_made_ms = page.records.last().map(|record| record.created_at_ms);
@@ -292,7 +305,7 @@ impl Reading {
         let is_cut_off = facts.is_cut_off() || refused.is_some();
         let more = if facts.is_cut_off() && refused.is_none() { More::Follows } else { More::Unknown };
         self.expected = match more {
-            More::Follows => Amount { records: facts.records, bytes: facts.bytes },
+            More::Follows => delivered(&changes),
             More::Unknown => Amount::default(),
         };
         let total = self.feeder.submit(changes, more, portion).await;
@@ -371,5 +384,40 @@ impl Reading {
             changes.push(Submission::Deliver { sequence_number, created_at_ms, entry, memory });
         }
         (changes, None)
+    }
+}
+
+/// What of a page is to be sent.
+fn delivered(changes: &[Submission]) -> Amount {
+    changes.iter().fold(Amount::default(), |sum, change| match change {
+        Submission::Deliver { entry, .. } => {
+            Amount { records: sum.records + 1, bytes: sum.bytes + entry.size_bytes() }
+        }
+        Submission::Exclude { .. } => sum,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::sink::PutEntry;
+
+    #[tokio::test]
+    async fn what_is_left_out_brings_nothing() {
+        let budget = Budget::new(1_000);
+        let number = |n: u64| SequenceNumber::parse(&n.to_string()).expect("digits");
+        let mut changes = vec![];
+        for n in 0..5 {
+            let (sequence_number, created_at_ms, memory) = (number(n), 0, budget.reserve(1).await);
+            changes.push(match n {
+                3 => {
+                    let entry = PutEntry::new("key", b"1234567");
+                    Submission::Deliver { sequence_number, created_at_ms, entry, memory }
+                }
+                _ => Submission::Exclude { sequence_number, created_at_ms, memory },
+            });
+        }
+        assert_eq!(delivered(&changes), Amount { records: 1, bytes: 10 });
+        assert_eq!(delivered(&changes[..3]), Amount::default());
     }
 }
