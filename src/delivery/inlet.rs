@@ -34,6 +34,16 @@ impl Submission {
     }
 }
 
+/// How much of these is to be delivered.
+pub fn to_be_sent(changes: &[Submission]) -> Amount {
+    changes.iter().fold(Amount::default(), |sum, change| match change {
+        Submission::Deliver { entry, .. } => {
+            Amount { records: sum.records + 1, bytes: sum.bytes + entry.size_bytes() }
+        }
+        Submission::Exclude { .. } => sum,
+    })
+}
+
 /// How far a shard's changes are.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
@@ -182,5 +192,30 @@ impl Drop for ShardInlet {
     fn drop(&mut self) {
         // The channel is short and may be full just now; the writer also drops a shard whose progress nobody hears.
         let _ = self.feeder.commands.try_send(Command::Close(self.feeder.slot, None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::memory::Budget;
+
+    #[tokio::test]
+    async fn what_is_left_out_brings_nothing() {
+        let budget = Budget::new(1_000);
+        let number = |n: u64| SequenceNumber::parse(&n.to_string()).expect("digits");
+        let mut changes = vec![];
+        for n in 0..5 {
+            let (sequence_number, created_at_ms, memory) = (number(n), 0, budget.reserve(1).await);
+            changes.push(match n {
+                3 => {
+                    let entry = PutEntry::new("key", b"1234567");
+                    Submission::Deliver { sequence_number, created_at_ms, entry, memory }
+                }
+                _ => Submission::Exclude { sequence_number, created_at_ms, memory },
+            });
+        }
+        assert_eq!(to_be_sent(&changes), Amount { records: 1, bytes: 10 });
+        assert_eq!(to_be_sent(&changes[..3]), Amount::default());
     }
 }

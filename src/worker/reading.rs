@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 
 use super::pipeline::{PAGE_BYTES, Pipeline, READ_TIMEOUT, Shared};
 use crate::delivery::appetite::{Amount, Portion};
-use crate::delivery::inlet::{Feeder, More, Submission};
+use crate::delivery::inlet::{Feeder, More, Submission, to_be_sent};
 use crate::delivery::memory::{Budget, Reservation};
 use crate::delivery::watermark::PLACE_BYTES;
 use crate::error::{ApiError, ErrorKind};
@@ -305,7 +305,7 @@ impl Reading {
         let is_cut_off = facts.is_cut_off() || refused.is_some();
         let more = if facts.is_cut_off() && refused.is_none() { More::Follows } else { More::Unknown };
         self.expected = match more {
-            More::Follows => delivered(&changes),
+            More::Follows => to_be_sent(&changes),
             More::Unknown => Amount::default(),
         };
         let total = self.feeder.submit(changes, more, portion).await;
@@ -386,16 +386,3 @@ impl Reading {
         (changes, None)
     }
 }
-
-/// What of a page is to be sent.
-fn delivered(changes: &[Submission]) -> Amount {
-    changes.iter().fold(Amount::default(), |sum, change| match change {
-        Submission::Deliver { entry, .. } => {
-            Amount { records: sum.records + 1, bytes: sum.bytes + entry.size_bytes() }
-        }
-        Submission::Exclude { .. } => sum,
-    })
-}
-
-#[cfg(test)]
-mod tests;
