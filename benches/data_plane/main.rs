@@ -1,6 +1,7 @@
 //! What a change costs from GetRecords' answer to PutRecords' acknowledgement: `cargo bench --bench data_plane`, a quick
 //! look with `-- --quick`. All figures are of one thread: CPU time with system calls, allocations. Machines are noisy: what
-//! goes over the loopback is carried three times, and the run that took least counts.
+//! goes over the loopback is carried three times, and the run that took least counts. (a) and (b) are measured in a process that
+//! has grown to its size, behind a first round that is not counted.
 #![allow(
     clippy::disallowed_methods,
     reason = "measures threads from outside, in real time: nothing here is simulated"
