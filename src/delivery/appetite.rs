@@ -14,6 +14,12 @@ pub struct Amount {
     pub bytes: usize,
 }
 
+impl Amount {
+    fn reaches(self, limit: Amount) -> bool {
+        self.records >= limit.records || self.bytes >= limit.bytes
+    }
+}
+
 /// What a pipeline's readers ask before each page, and its writer tells. Who waits is let in in turn. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Appetite(Arc<Mutex<State>>);
@@ -21,6 +27,8 @@ pub(super) struct Appetite(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     enough: Amount,
+    /// Enough of what is ready and what is on its way, together.
+    together: Amount,
     ready: Amount,
     /// What those who were let in are to bring.
     coming: Amount,
@@ -35,9 +43,10 @@ pub struct Portion {
 }
 
 impl Appetite {
-    pub(super) fn new(enough: Amount) -> Self {
+    /// Sated by so much ready, or by so much `together` with what is on its way.
+    pub(super) fn new(enough: Amount, together: Amount) -> Self {
         let (ready, coming) = Default::default();
-        Appetite(Arc::new(Mutex::new(State { enough, ready, coming, waiting: VecDeque::new() })))
+        Appetite(Arc::new(Mutex::new(State { enough, together, ready, coming, waiting: VecDeque::new() })))
     }
 
     /// Waits until there is room for more: at once, unless the writer is sated or others wait. So that nobody waits for ever
@@ -94,8 +103,11 @@ impl Appetite {
 
 impl State {
     fn is_sated(&self) -> bool {
-        self.ready.records + self.coming.records >= self.enough.records
-            || self.ready.bytes + self.coming.bytes >= self.enough.bytes
+        let together = Amount {
+            records: self.ready.records + self.coming.records,
+            bytes: self.ready.bytes + self.coming.bytes,
+        };
+        self.ready.reaches(self.enough) || together.reaches(self.together)
     }
 }
 
@@ -126,7 +138,8 @@ mod tests {
     }
 
     fn of_hundred() -> Appetite {
-        Appetite::new(Amount { records: 100, bytes: 1_000 })
+        let enough = Amount { records: 100, bytes: 1_000 };
+        Appetite::new(enough, enough)
     }
 
     #[tokio::test]
@@ -175,6 +188,21 @@ mod tests {
         }
         assert!(poll!(&mut third).is_ready());
         assert!(!appetite.lock().is_sated(), "nothing of theirs is coming any more");
+    }
+
+    #[tokio::test]
+    async fn more_may_be_on_its_way_than_is_to_be_ready() {
+        let up_to = |records| Amount { records, bytes: 1 };
+        let appetite = Appetite::new(up_to(100), up_to(300));
+        let _two = [appetite.wait(records(100)).await, appetite.wait(records(100)).await];
+        let mut third = pin!(appetite.wait(records(100)));
+        appetite.tell(records(100));
+        assert!(poll!(&mut third).is_pending(), "enough is ready");
+        appetite.tell(records(99));
+        let third = third.await;
+        assert!(poll!(pin!(appetite.wait(records(0)))).is_pending(), "enough is on its way");
+        drop(third);
+        appetite.wait(records(0)).await;
     }
 
     #[tokio::test]

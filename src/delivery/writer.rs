@@ -41,8 +41,8 @@ const MAX_BYTES_IN_FLIGHT: usize = 2 * MAX_BYTES;
 /// So much ready to be sent, or on its way from the stream, is enough for a while: reading waits. Two rounds of calls, so that
 /// a page that is asked for when the first begins is there before the second ends.
 const ENOUGH_ROUNDS: usize = 2;
-/// However few calls go at a time, some pages may be on their way: not all that they hold can be sent at once.
-const LEAST_CALLS: usize = 4;
+/// However few calls go at a time, some pages may be on their way: not all that they bring can be sent at once.
+const LEAST_TOGETHER: usize = 4_000;
 const ENOUGH_BYTES: usize = ENOUGH_ROUNDS * MAX_BYTES_IN_FLIGHT;
 
 /// Of how many keys without a change under way it is known where their last record stands. Strict order names it in the
@@ -117,10 +117,9 @@ impl Writer {
         metrics: PipelineMetrics,
     ) -> (Self, WriterHandle) {
         let Manner { linger, max_in_flight, ordering, packing } = manner;
-        let appetite = Appetite::new(Amount {
-            records: ENOUGH_ROUNDS * max_in_flight.max(LEAST_CALLS) * MAX_RECORDS,
-            bytes: ENOUGH_BYTES,
-        });
+        let enough = Amount { records: ENOUGH_ROUNDS * max_in_flight * MAX_RECORDS, bytes: ENOUGH_BYTES };
+        let together = Amount { records: enough.records.max(LEAST_TOGETHER), ..enough };
+        let appetite = Appetite::new(enough, together);
         let (handle, commands) = WriterHandle::channel(appetite.clone());
         let (max_records, remembered) = match ordering {
             Ordering::Strict => (1, REMEMBERED_FOR_ORDERING),
