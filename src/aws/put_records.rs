@@ -76,7 +76,7 @@ pub(super) fn results(body: &[u8], entries: usize) -> Result<Results, ApiError> 
 /// `None` without Records.
 fn answer(cursor: &mut Cursor<'_>, entries: usize) -> Result<Option<Results>, Broken> {
     let mut results = None;
-    let mut goes_on = opens(cursor, b'{')?;
+    let mut goes_on = cursor.opens(b'{')?;
     while goes_on {
         match cursor.name()? {
             "Records" => results = Some(records(cursor, entries)?),
@@ -90,7 +90,7 @@ fn answer(cursor: &mut Cursor<'_>, entries: usize) -> Result<Option<Results>, Br
 fn records(cursor: &mut Cursor<'_>, entries: usize) -> Result<Results, Broken> {
     let mut shard_ids = ShardIds::default();
     let mut results = Vec::with_capacity(entries);
-    let mut goes_on = opens(cursor, b'[')?;
+    let mut goes_on = cursor.opens(b'[')?;
     while goes_on {
         results.push(result(entry(cursor)?, &mut shard_ids));
         goes_on = cursor.goes_on(b']')?;
@@ -100,7 +100,7 @@ fn records(cursor: &mut Cursor<'_>, entries: usize) -> Result<Results, Broken> {
 
 fn entry<'a>(cursor: &mut Cursor<'a>) -> Result<Entry<'a>, Broken> {
     let mut entry = Entry::default();
-    let mut goes_on = opens(cursor, b'{')?;
+    let mut goes_on = cursor.opens(b'{')?;
     while goes_on {
         match cursor.name()? {
             "ShardId" => entry.shard_id = string(cursor)?,
@@ -112,15 +112,6 @@ fn entry<'a>(cursor: &mut Cursor<'a>) -> Result<Entry<'a>, Broken> {
         goes_on = cursor.goes_on(b'}')?;
     }
     Ok(entry)
-}
-
-/// Steps into an object or array, and tells whether there is anything in it.
-fn opens(cursor: &mut Cursor<'_>, bracket: u8) -> Result<bool, Broken> {
-    if !cursor.takes(bracket)? {
-        return Err(Broken::NotJson);
-    }
-    // ASCII has each closing bracket second after its opening one.
-    Ok(!cursor.takes(bracket + 2)?)
 }
 
 fn string<'a>(cursor: &mut Cursor<'a>) -> Result<Option<JsonStr<'a>>, Broken> {

@@ -121,10 +121,7 @@ fn sha256_hex(bytes: &[u8]) -> String {
 fn find<'a>(keys: Json<'a>, partition_key: &str, sort_key: Option<&str>) -> Option<[Option<Json<'a>>; 2]> {
     let mut cursor = Cursor::of(keys);
     let (mut partition, mut sort) = (None, None);
-    if !cursor.takes(b'{').ok()? {
-        return None;
-    }
-    let mut goes_on = !cursor.takes(b'}').ok()?;
+    let mut goes_on = cursor.opens(b'{').ok()?;
     while goes_on {
         match cursor.name().ok()? {
             name if name == partition_key => partition = Some(cursor.value().ok()?),

@@ -52,6 +52,15 @@ impl<'a> Cursor<'a> {
         self.scan.goes_on(close)
     }
 
+    /// Steps into the object or array that comes next, and tells whether there is anything in it.
+    pub(crate) fn opens(&mut self, bracket: u8) -> Result<bool, Broken> {
+        if !self.takes(bracket)? {
+            return Err(Broken::NotJson);
+        }
+        // ASCII has each closing bracket second after its opening one.
+        Ok(!self.takes(bracket + 2)?)
+    }
+
     /// The name of the member whose value comes next. Half a surrogate pair is no name.
     #[inline(always)]
     pub(crate) fn name(&mut self) -> Result<&str, Broken> {
